@@ -1,0 +1,54 @@
+"""The contract of a policy, and what it is given to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a policy sees at one control step.
+
+    ``image``: uint8 [H, W, 3] RGB at the camera's size; the policy resizes and stacks by itself.
+    ``joints``: float32 [J], rad or m, in the order of ``PolicySpec.joint_names``.
+    """
+
+    image: np.ndarray
+    joints: np.ndarray
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """What a policy needs from and gives to the outside.
+
+    ``command_low``/``command_high`` turn an action in [-1, 1] into a joint command (units of
+    ``command_mode``: rad, rad/s or N m), in the order of ``actuated_joints``.
+    """
+
+    task: str
+    camera: str
+    image_size: int
+    frame_stack: int
+    joint_names: tuple[str, ...]
+    actuated_joints: tuple[str, ...]
+    command_mode: str
+    command_low: tuple[float, ...]
+    command_high: tuple[float, ...]
+    control_dt_s: float
+
+
+class Policy(Protocol):
+    """Maps observations to actions. Stateful in its frame stack only."""
+
+    spec: PolicySpec
+
+    def reset(self) -> None:
+        """Forget earlier frames: the next observation starts a new stack."""
+        ...
+
+    def act(self, observation: Observation) -> np.ndarray:
+        """:return: float32 [A] in [-1, 1]."""
+        ...

@@ -1,0 +1,33 @@
+"""The one error hierarchy. A message says what was wrong, where, and what to do about it."""
+
+
+class SamgError(Exception):
+    """Base of every error raised on purpose; the CLI prints it without a traceback."""
+
+
+class ConfigError(SamgError):
+    """A parameter, option or name that cannot be used."""
+
+
+class InvalidReferenceError(SamgError):
+    """A reference (image, masks, points) that is empty, inconsistent or unreadable."""
+
+
+class WeightsError(SamgError):
+    """A checkpoint that cannot be found, fetched, verified or converted."""
+
+
+class ImageError(SamgError):
+    """An image that is malformed: wrong length, unknown encoding, zero size."""
+
+
+class CheckpointError(SamgError):
+    """A policy checkpoint that is truncated, of another version or of another task."""
+
+
+class SimulationError(SamgError):
+    """The simulator, its renderer or one of its inputs cannot be used."""
+
+
+class BagError(SamgError):
+    """A bag that cannot be written or read."""

@@ -1,0 +1,72 @@
+"""ament_python and pip packaging in one: both install the same nodes, launch files and configs."""
+
+import os
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = "samg_ros"
+SHARE = f"share/{PACKAGE}"
+NODES = ("bridge_node", "masker_node", "policy_node", "recorder_node")
+
+# A sourced ROS distribution brings its own rclpy and cv_bridge: then no ROS wheel is asked for.
+ROS_WHEELS = [
+    "ros-rclpy[fastrtps]==9.1.2",
+    "ros-std-msgs==5.5.1",
+    "ros-sensor-msgs==5.5.1",
+    "ros-std-srvs==5.5.1",
+    "ros-geometry-msgs==5.5.1",
+    "ros-trajectory-msgs==5.5.1",
+    "ros-diagnostic-msgs==5.5.1",
+    "ros-lifecycle-msgs==2.3.0",
+]
+EXTRAS = {
+    "sim": ["mujoco>=3.17,<4", "dm_control>=1.0.50", "gymnasium-robotics>=1.4,<2", "scikit-image"],
+    "ros": [] if os.environ.get("ROS_DISTRO") else ROS_WHEELS,
+    "bag": ["rosbags==0.11.9", "mcap>=1.2", "zstandard"],
+    "weights": ["onnx>=1.16", "onnxruntime>=1.18"],
+    "train": ["stable-baselines3>=2.9,<3", "rliable"],
+}
+EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
+EXTRAS["test"] = ["pytest"]
+EXTRAS["dev"] = ["pytest", "hypothesis", "ruff", "mypy"]
+
+
+def files(folder: str) -> list[str]:
+    """Paths of the plain files in ``folder``, as data_files wants them."""
+    return sorted(str(path) for path in Path(folder).iterdir() if path.is_file())
+
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    description="SAM-G masked observations for robot policies, as ROS 2 nodes",
+    license="Apache-2.0",
+    maintainer="samg_ros developers",
+    maintainer_email="samg-ros@users.noreply.github.com",
+    python_requires=">=3.10",
+    packages=find_packages(include=["samg_ros*", "sim_bridge*", "policies*"]),
+    package_data={"": ["*.npz", "*.safetensors", "*.json", "py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (SHARE, ["package.xml"]),
+        (f"{SHARE}/launch", files("launch")),
+        (f"{SHARE}/config", files("config")),
+        (f"lib/{PACKAGE}", [f"resource/bin/{node}" for node in NODES]),
+    ],
+    entry_points={"console_scripts": ["samg = samg_ros.cli:main"]},
+    install_requires=[
+        "numpy>=1.24",
+        "torch>=2.4",
+        "transformers>=5.0,<6",
+        "opencv-python",
+        "segment-anything",
+        "safetensors",
+        "huggingface_hub",
+        "tyro",
+        "rich",
+        "PyYAML",
+    ],
+    extras_require=EXTRAS,
+    zip_safe=False,
+)

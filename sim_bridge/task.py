@@ -1,0 +1,113 @@
+"""The contract between a simulated task and what drives it (bridge, training, tests)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from samg_ros.registry import Registry
+
+CommandMode = Literal["position", "velocity", "effort"]
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What a task looks like from outside. Units: rad or m (position), rad/s or m/s, N m or N.
+
+    ``control_dt_s`` is the simulated time of one :meth:`Task.step`, action repeat included.
+    ``targets`` names the objects of :meth:`Task.segmentation`: id ``i + 1`` is ``targets[i]``.
+    ``proprioception`` is the subset of ``joint_names`` that belongs to the robot.
+    """
+
+    name: str
+    actuated_joints: tuple[str, ...]
+    command_mode: CommandMode
+    command_low: tuple[float, ...]
+    command_high: tuple[float, ...]
+    joint_names: tuple[str, ...]
+    proprioception: tuple[str, ...]
+    cameras: tuple[str, ...]
+    default_camera: str
+    targets: tuple[str, ...]
+    control_dt_s: float
+    action_repeat: int
+    episode_steps: int
+
+    @property
+    def action_size(self) -> int:
+        return len(self.actuated_joints)
+
+    def action_to_command(self, action: np.ndarray) -> np.ndarray:
+        """Normalised action, float [A] in [-1, 1], to joint command values, float64 [A]."""
+        low, high = np.asarray(self.command_low), np.asarray(self.command_high)
+        return (low + high) / 2 + np.clip(action, -1.0, 1.0) * (high - low) / 2
+
+    def command_to_action(self, command: np.ndarray) -> np.ndarray:
+        """Inverse of :meth:`action_to_command`; values beyond the limits are clipped to them."""
+        low, high = np.asarray(self.command_low), np.asarray(self.command_high)
+        return np.clip((command - (low + high) / 2) / ((high - low) / 2), -1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class JointState:
+    """Positions and velocities in the order of ``TaskSpec.joint_names``, float64 [J]."""
+
+    position: np.ndarray
+    velocity: np.ndarray
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One control step. ``success`` is None for tasks that only have a return.
+
+    ``state`` is the task's full low-dimensional state, float64 [S], for state teachers only.
+    """
+
+    state: np.ndarray
+    reward: float
+    success: bool | None
+    step: int
+    time_s: float
+    done: bool
+
+
+class Task(Protocol):
+    """A simulated task. The same seed gives the same episode; rendering never changes it."""
+
+    spec: TaskSpec
+
+    def reset(self, seed: int) -> StepResult: ...
+
+    def step(self, action: np.ndarray) -> StepResult:
+        """:param action: float [A] in [-1, 1]; NaN or a wrong shape raises SimulationError."""
+        ...
+
+    def joint_state(self) -> JointState: ...
+
+    def render(self, camera: str | None = None) -> np.ndarray:
+        """:return: uint8 [H, W, 3] RGB, from ``spec.default_camera`` where None."""
+        ...
+
+    def segmentation(self, camera: str | None = None) -> np.ndarray:
+        """:return: uint8 [H, W]; 0 is background, ``i + 1`` is ``spec.targets[i]``."""
+        ...
+
+    def camera_fovy_rad(self, camera: str | None = None) -> float: ...
+
+    def close(self) -> None: ...
+
+
+tasks: Registry = Registry("task", ("sim_bridge.adroit", "sim_bridge.dmc"))
+"""Factories ``(height, width, shadows) -> Task``, by name."""
+
+
+def make_task(name: str, *, height: int = 256, width: int = 256, shadows: bool = False) -> Task:
+    """Build the task called ``name``; the renderer's size is fixed for its life.
+
+    :param height: camera rows; ``width``: camera columns.
+    :param shadows: render shadows and reflections (slow; never changes the physics).
+    :raises ConfigError: unknown name. :raises SimulationError: the simulator cannot start.
+    """
+    return tasks.get(name)(height=height, width=width, shadows=shadows)
