@@ -1,0 +1,148 @@
+"""The reference: one picture of the scene with the mask and part points of every target."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from samg_ros.errors import InvalidReferenceError
+
+FORMAT_VERSION = 1
+PART_POINTS = 3
+
+
+@dataclass(frozen=True)
+class Target:
+    """One object to find.
+
+    ``mask``: bool [H, W]. ``points``: float32 [P, 2], (x, y) in pixels of the reference image,
+    each on a part of the object (SAM-G's extra points).
+    """
+
+    name: str
+    mask: np.ndarray
+    points: np.ndarray
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What SAM-G is told about a scene, once.
+
+    ``image``: uint8 [H, W, 3] RGB. ``about`` records where it came from (task, camera, seed, ...).
+
+    :raises InvalidReferenceError: an empty mask, a size that differs, a point outside, no target.
+    """
+
+    image: np.ndarray
+    targets: tuple[Target, ...]
+    about: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        image = self.image
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise InvalidReferenceError(
+                f"the reference image is {image.dtype} {image.shape}; give RGB, uint8 [H, W, 3]"
+            )
+        if not self.targets:
+            raise InvalidReferenceError("a reference needs at least one target with a mask")
+        names = [target.name for target in self.targets]
+        if len(set(names)) < len(names):
+            raise InvalidReferenceError(f"target names must differ; they are {names}")
+        for target in self.targets:
+            _check(target, image.shape[:2])
+
+    def save(self, path: Path) -> None:
+        """Write one compressed ``.npz``."""
+        header = {
+            "format": FORMAT_VERSION,
+            "names": [target.name for target in self.targets],
+            "about": self.about,
+        }
+        arrays = {"header": np.array(json.dumps(header)), "image": self.image}
+        for index, target in enumerate(self.targets):
+            arrays[f"mask_{index}"] = np.packbits(target.mask, axis=1)
+            arrays[f"points_{index}"] = target.points.astype(np.float32)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Reference:
+        """Read and validate what :meth:`save` wrote.
+
+        :raises InvalidReferenceError: missing, truncated, of another format, or inconsistent.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                header = json.loads(str(file["header"]))
+                if header["format"] != FORMAT_VERSION:
+                    raise InvalidReferenceError(
+                        f"{path} has reference format {header['format']}; this version reads "
+                        f"{FORMAT_VERSION}. Make it anew with `samg reference`"
+                    )
+                image = file["image"]
+                targets = tuple(
+                    Target(
+                        name,
+                        np.unpackbits(file[f"mask_{i}"], axis=1, count=image.shape[1]) > 0,
+                        file[f"points_{i}"],
+                    )
+                    for i, name in enumerate(header["names"])
+                )
+        except FileNotFoundError as error:
+            raise InvalidReferenceError(
+                f"no reference at {path}; make one with `samg reference`"
+            ) from error
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InvalidReferenceError(f"{path} is not a readable reference: {error}") from error
+        return cls(image, targets, header["about"])
+
+
+def shipped_reference(task: str) -> Path:
+    """Where the package keeps the reference of a simulated task (it may not exist)."""
+    return Path(__file__).parent / "references" / f"{task}.npz"
+
+
+def part_points(mask: np.ndarray, count: int = PART_POINTS) -> np.ndarray:
+    """Spread ``count`` points over a mask, away from its edge, by farthest-point sampling.
+
+    :param mask: bool [H, W], not empty.
+    :return: float32 [count, 2], (x, y) in pixels.
+    """
+    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    # Thin objects have no pixel two deep: half the deepest then.
+    ys, xs = np.nonzero(depth >= min(2.0, depth.max() / 2))
+    candidates = np.stack([xs, ys], 1).astype(np.float32)
+    centre = candidates.mean(0)
+    chosen = [candidates[np.argmin(((candidates - centre) ** 2).sum(1))]]
+    while len(chosen) < count:
+        distances = np.min([((candidates - point) ** 2).sum(1) for point in chosen], axis=0)
+        chosen.append(candidates[np.argmax(distances)])
+    return np.stack(chosen)
+
+
+def _check(target: Target, size: tuple[int, int]) -> None:
+    name = target.name
+    if target.mask.shape != size or target.mask.dtype != np.bool_:
+        raise InvalidReferenceError(
+            f"the mask of target {name!r} is {target.mask.dtype} {target.mask.shape}; "
+            f"it must be bool {size}, like the image"
+        )
+    if not target.mask.any():
+        raise InvalidReferenceError(f"the mask of target {name!r} is empty: nothing to look for")
+    if target.points.ndim != 2 or target.points.shape[1:] != (2,):
+        raise InvalidReferenceError(f"the points of target {name!r} must be [P, 2], (x, y)")
+    if not np.isfinite(target.points).all():
+        raise InvalidReferenceError(f"the points of target {name!r} are not all finite")
+    height, width = size
+    outside = (target.points < 0).any(1) | (target.points > [width - 1, height - 1]).any(1)
+    if outside.any():
+        raise InvalidReferenceError(
+            f"point {target.points[outside][0].tolist()} of target {name!r} lies outside the "
+            f"{width}x{height} image"
+        )

@@ -1,0 +1,55 @@
+"""How much each of SAM's three mask scales counts for each target (PerSAM-F, arXiv 2305.03048)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LEARNING_RATE = 1e-3
+FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
+
+
+@torch.enable_grad()
+def learn_scale_weights(logits: Tensor, masks: Tensor, steps: int) -> Tensor:
+    """Weights of the three scales that bring their sum nearest to the reference masks.
+
+    w0 = 1 - w1 - w2; AdamW with cosine decay on dice + sigmoid focal loss.
+
+    :param logits: float [K, T, 3, H, W], of K decodes of the reference that differ by a little
+        noise in their prompts.
+    :param masks: float [T, H, W], the reference masks, 0 or 1.
+    :param steps: 0 keeps the three scales equal.
+    :return: float [T, 3], rows sum to 1.
+    """
+    # The model's outputs are inference tensors, which autograd refuses: a copy is not.
+    logits = logits.clone()
+    free = torch.full((logits.shape[1], 2), 1 / 3, device=logits.device, requires_grad=True)
+    optimizer = torch.optim.AdamW([free], lr=LEARNING_RATE, eps=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
+    for step in range(steps):
+        mixed = (logits[step % len(logits)] * _all_three(free)[..., None, None]).sum(1)
+        loss = (_dice(mixed, masks) + _focal(mixed, masks)).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return _all_three(free).detach()
+
+
+def _all_three(free: Tensor) -> Tensor:
+    return torch.cat([1 - free.sum(1, keepdim=True), free], 1)
+
+
+def _dice(logits: Tensor, masks: Tensor) -> Tensor:
+    probability, truth = logits.sigmoid().flatten(1), masks.flatten(1)
+    overlap = 2 * (probability * truth).sum(1)
+    return 1 - (overlap + 1) / (probability.sum(1) + truth.sum(1) + 1)
+
+
+def _focal(logits: Tensor, masks: Tensor) -> Tensor:
+    entropy = F.binary_cross_entropy_with_logits(logits, masks, reduction="none")
+    probability = logits.sigmoid()
+    right = probability * masks + (1 - probability) * (1 - masks)
+    weight = FOCAL_ALPHA * masks + (1 - FOCAL_ALPHA) * (1 - masks)
+    return (weight * entropy * (1 - right) ** FOCAL_GAMMA).flatten(1).mean(1)
