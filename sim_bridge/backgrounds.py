@@ -1,0 +1,69 @@
+"""What appears behind the targets: pictures, videos or noise, the same for the same seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from samg_ros.errors import ConfigError, ImageError
+
+
+class Background(Protocol):
+    """An endless moving picture; what it shows depends on the seed and the index alone."""
+
+    def reset(self, seed: int) -> None:
+        """Choose a new picture, video or texture.
+
+        :raises ImageError: its file cannot be read.
+        """
+        ...
+
+    def frame(self, index: int, height: int, width: int) -> np.ndarray:
+        """:param index: time step, from 0. :return: uint8 [height, width, 3] RGB."""
+        ...
+
+
+def make_background(name: str) -> Background | None:
+    """Build the background called ``name``.
+
+    :param name: ``none`` (the task's own scene), ``photos`` (natural pictures that come with
+        scikit-image), ``noise`` (procedural textures: for training, never for evaluation), or
+        the path of a folder of pictures and videos.
+    :raises ConfigError: neither a known name nor a folder. :raises ImageError: an empty folder.
+    """
+    if name == "none":
+        return None
+    if name == "photos":
+        from sim_bridge.background_photos import PhotoBackground
+
+        return PhotoBackground()
+    if name == "noise":
+        from sim_bridge.background_noise import NoiseBackground
+
+        return NoiseBackground()
+    if not Path(name).is_dir():
+        raise ConfigError(
+            f"unknown background {name!r}; choose none, photos, noise, or the path of a folder "
+            "of pictures or videos"
+        )
+    from sim_bridge.background_folder import FolderBackground
+
+    return FolderBackground(Path(name))
+
+
+def composite(rgb: np.ndarray, foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Put the foreground of one picture before another.
+
+    :param rgb: uint8 [H, W, 3]. :param foreground: bool [H, W], True where ``rgb`` is kept.
+    :param background: uint8 [H, W, 3].
+    :return: uint8 [H, W, 3], a new array.
+    :raises ImageError: the shapes do not agree.
+    """
+    if not rgb.shape[:2] == foreground.shape == background.shape[:2]:
+        raise ImageError(
+            f"cannot composite a picture of shape {rgb.shape} with a mask of shape "
+            f"{foreground.shape} on a background of shape {background.shape}: sizes must agree"
+        )
+    return np.where(foreground[..., None], rgb, background)

@@ -1,0 +1,78 @@
+"""DeepMind Control Suite tasks (Tassa et al. 2018, arXiv 1801.00690)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from sim_bridge.gl_backend import use_backend
+from sim_bridge.mujoco_task import MujocoTask
+from sim_bridge.task import tasks
+
+_ACTION_REPEAT = 2
+_EPISODE_STEPS = 500  # 1000 simulator steps, the suite's episode
+
+
+class DmcTask(MujocoTask):
+    """A suite task. Commands are joint torques in N m; there is a return but no success.
+
+    ``state`` is the suite's observation, flattened in its own order.
+
+    :param domain: the suite's domain; ``task``: its task.
+    :param camera: default camera. :param bodies: target name -> body.
+    """
+
+    def __init__(
+        self,
+        *,
+        domain: str,
+        task: str,
+        camera: str,
+        bodies: Mapping[str, str],
+        height: int,
+        width: int,
+        shadows: bool,
+    ) -> None:
+        use_backend()
+        from dm_control import suite
+
+        self._env = suite.load(domain, task, task_kwargs={"random": 0})
+        super().__init__(
+            name=f"{domain}_{task}",
+            model=self._env.physics.model.ptr,
+            data=self._env.physics.data.ptr,
+            command_mode="effort",
+            sim_dt_s=self._env.control_timestep(),
+            action_repeat=_ACTION_REPEAT,
+            episode_steps=_EPISODE_STEPS,
+            default_camera=camera,
+            bodies=bodies,
+            sites={},
+            height=height,
+            width=width,
+            shadows=shadows,
+        )
+
+    def close(self) -> None:
+        super().close()
+        self._env.physics.free()
+
+    def _restart(self, seed: int) -> tuple[np.ndarray, None]:
+        self._env.task.random.seed(seed)
+        return _flatten(self._env.reset().observation), None
+
+    def _advance(self, action: np.ndarray) -> tuple[np.ndarray, float, None]:
+        time_step = self._env.step(action)
+        return _flatten(time_step.observation), float(time_step.reward), None
+
+
+def _flatten(observation: Mapping[str, Any]) -> np.ndarray:
+    return np.concatenate([np.ravel(value) for value in observation.values()])
+
+
+tasks.register("walker_walk")(
+    partial(DmcTask, domain="walker", task="walk", camera="side", bodies={"walker": "torso"})
+)

@@ -1,0 +1,135 @@
+"""The one way every task is rendered: ``mujoco.Renderer`` on the task's own model and data."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Mapping
+
+import numpy as np
+
+from samg_ros.errors import SimulationError
+from sim_bridge.gl_backend import use_backend
+
+use_backend()
+
+import mujoco  # noqa: E402  (use_backend must come first: mujoco reads MUJOCO_GL at import)
+
+
+class TaskRenderer:
+    """RGB and target ids of one model, at one size, from any of its cameras.
+
+    Several renderers, of any size, may live in one process: each makes its own OpenGL context
+    current before it draws and before it is closed. A renderer stays in the thread that made it
+    (EGL and GLFW contexts cannot be drawn to from another).
+
+    :param bodies: target name -> body; the body's subtree belongs to the target, except for
+        parts that are another target's body. The order gives the ids, from 1.
+    :param sites: target name -> site that stands for it where the model has no body (a goal
+        marker); these ids follow those of ``bodies``.
+    :param shadows: render shadows and reflections with the model's own anti-aliasing. They take
+        most of the time: off is 10 times faster with OSMesa.
+    :raises SimulationError: the OpenGL context cannot be made.
+    """
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        data: mujoco.MjData,
+        *,
+        bodies: Mapping[str, str],
+        sites: Mapping[str, str],
+        height: int,
+        width: int,
+        shadows: bool,
+    ) -> None:
+        self._model, self._data = model, data
+        self._target_of = _label_objects(model, bodies, sites)
+        self.cameras = tuple(model.camera(i).name for i in range(model.ncam))
+        self._renderer = _make_renderer(model, height, width, shadows)
+        # Also runs when the task is dropped unclosed and at exit, before modules are torn down.
+        self._finalizer = weakref.finalize(self, _close_renderer, self._renderer)
+
+    def rgb(self, camera: str) -> np.ndarray:
+        """:return: uint8 [H, W, 3]. :raises SimulationError: unknown camera, or closed."""
+        self._look_from(camera)
+        return self._renderer.render()
+
+    def segmentation(self, camera: str) -> np.ndarray:
+        """:return: uint8 [H, W], 0 or a target's id. :raises SimulationError: as :meth:`rgb`."""
+        self._look_from(camera)
+        self._renderer.enable_segmentation_rendering()
+        object_id, object_type = np.moveaxis(self._renderer.render(), -1, 0)
+        self._renderer.disable_segmentation_rendering()
+        targets = np.zeros(object_id.shape, np.uint8)
+        for kind, table in self._target_of.items():
+            hit = object_type == kind
+            targets[hit] = table[object_id[hit]]
+        return targets
+
+    def fovy_rad(self, camera: str) -> float:
+        """:return: vertical field of view. :raises SimulationError: unknown camera."""
+        self._check_camera(camera)
+        return math.radians(self._model.camera(camera).fovy.item())
+
+    def close(self) -> None:
+        """Free the OpenGL context; closing twice does nothing."""
+        self._finalizer()
+
+    def _look_from(self, camera: str) -> None:
+        self._check_camera(camera)
+        if not self._finalizer.alive:
+            raise SimulationError("the task is closed; make a new one to render it")
+        self._renderer.update_scene(self._data, camera)
+
+    def _check_camera(self, camera: str) -> None:
+        if camera not in self.cameras:
+            choices = ", ".join(self.cameras)
+            raise SimulationError(f"unknown camera {camera!r}; choose one of: {choices}")
+
+
+def _make_renderer(
+    model: mujoco.MjModel, height: int, width: int, shadows: bool
+) -> mujoco.Renderer:
+    if min(height, width) < 1:
+        raise SimulationError(f"image size must be positive, got {height} rows x {width} columns")
+    # The model's default buffer limits the size (dm_control: 640x480) or wastes memory (Adroit).
+    model.vis.global_.offheight, model.vis.global_.offwidth = height, width
+    if not shadows:
+        model.vis.quality.shadowsize = 0
+        model.vis.quality.offsamples = 0
+    try:
+        renderer = mujoco.Renderer(model, height, width)
+    except Exception as error:  # each backend raises its own kind
+        raise SimulationError(
+            f"cannot render {height}x{width} with OpenGL: {error}; set MUJOCO_GL=osmesa "
+            "(package libosmesa6) or MUJOCO_GL=egl (packages libegl1, libgl1)"
+        ) from error
+    renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
+    renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = shadows
+    return renderer
+
+
+def _close_renderer(renderer: mujoco.Renderer) -> None:
+    # Renderer.close frees its objects in whatever context is current, so with two renderers it
+    # destroys the other's (seen as segmentation ids out of bounds). Drawing once is the public
+    # way to make its own context current.
+    renderer.render()
+    renderer.close()
+
+
+def _label_objects(
+    model: mujoco.MjModel, bodies: Mapping[str, str], sites: Mapping[str, str]
+) -> dict[int, np.ndarray]:
+    """Object type -> target id of every object of that type, uint8 [number of objects]."""
+    id_of_body = {model.body(body).id: i for i, body in enumerate(bodies.values(), start=1)}
+    body_targets = np.zeros(model.nbody, np.uint8)
+    for body in range(1, model.nbody):  # parents come before their children
+        body_targets[body] = id_of_body.get(body, body_targets[model.body_parentid[body]])
+    site_targets = body_targets[model.site_bodyid]
+    for i, site in enumerate(sites.values(), start=len(bodies) + 1):
+        site_targets[model.site(site).id] = i
+    return {
+        int(mujoco.mjtObj.mjOBJ_GEOM): body_targets[model.geom_bodyid],
+        int(mujoco.mjtObj.mjOBJ_SITE): site_targets,
+    }
