@@ -31,14 +31,14 @@ def make_background(name: str) -> Background | None:
     :param name: ``none`` (the task's own scene), ``photos`` (natural pictures that come with
         scikit-image), ``noise`` (procedural textures: for training, never for evaluation), or
         the path of a folder of pictures and videos.
-    :raises ConfigError: neither a known name nor a folder. :raises ImageError: an empty folder.
+    :raises ConfigError: neither a known name nor a folder, or a folder without pictures.
     """
     if name == "none":
         return None
     if name == "photos":
-        from sim_bridge.background_photos import PhotoBackground
+        from sim_bridge.background_media import photos
 
-        return PhotoBackground()
+        return photos()
     if name == "noise":
         from sim_bridge.background_noise import NoiseBackground
 
@@ -48,9 +48,9 @@ def make_background(name: str) -> Background | None:
             f"unknown background {name!r}; choose none, photos, noise, or the path of a folder "
             "of pictures or videos"
         )
-    from sim_bridge.background_folder import FolderBackground
+    from sim_bridge.background_media import folder
 
-    return FolderBackground(Path(name))
+    return folder(Path(name))
 
 
 def composite(rgb: np.ndarray, foreground: np.ndarray, background: np.ndarray) -> np.ndarray:

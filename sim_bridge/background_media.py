@@ -1,0 +1,150 @@
+"""Backgrounds from picture and video files: a folder's, or scikit-image's photographs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from samg_ros.errors import ConfigError, ImageError
+
+_PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+_VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+# Photographs that lie in scikit-image's wheel; its other pictures are downloaded, or synthetic.
+_PHOTOS = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "chelsea.png",
+    "coffee.png",
+    "coins.png",
+    "grass.png",
+    "gravel.png",
+    "motorcycle_left.png",
+    "rocket.jpg",
+)
+_PAN_MARGIN = 1.25  # a picture covers the frame this many times over, which leaves room to pan
+_PAN_PERIOD = 120  # steps of one sweep there and back
+
+
+class MediaBackground:
+    """Draws one of ``files`` at each reset: a video plays and wraps, a picture pans slowly.
+
+    :param files: pictures and videos, told apart by their suffix.
+    """
+
+    def __init__(self, files: list[Path]) -> None:
+        self._files = files
+        self._clip: _Picture | _Video | None = None
+
+    def reset(self, seed: int) -> None:
+        """:raises ImageError: the drawn file cannot be read."""
+        rng = np.random.default_rng(seed)
+        file = self._files[rng.integers(len(self._files))]
+        is_video = file.suffix.lower() in _VIDEOS
+        self._clip = _Video(file) if is_video else _Picture(file, phase=rng.uniform(size=2))
+
+    def frame(self, index: int, height: int, width: int) -> np.ndarray:
+        """:return: uint8 [height, width, 3]. :raises ImageError: unreadable, or never reset."""
+        if self._clip is None:
+            raise ImageError("no background is chosen yet; call reset(seed) first")
+        return self._clip.frame(index, height, width)
+
+
+def photos() -> MediaBackground:
+    """The photographs that come with scikit-image; nothing is downloaded.
+
+    :raises ConfigError: scikit-image, or one of the files, is not installed.
+    """
+    try:
+        from skimage.data import data_dir
+    except ImportError as error:
+        raise ConfigError("background 'photos' needs scikit-image: pip install it") from error
+    return MediaBackground([Path(data_dir) / name for name in _PHOTOS])
+
+
+def folder(path: Path) -> MediaBackground:
+    """The pictures and videos directly in ``path``.
+
+    :raises ConfigError: there are none.
+    """
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in _PICTURES | _VIDEOS)
+    if not files:
+        suffixes = " ".join(sorted(_PICTURES | _VIDEOS))
+        raise ConfigError(f"no pictures or videos in background folder {path} ({suffixes})")
+    return MediaBackground(files)
+
+
+class _Picture:
+    """A still seen through a window that swings about its middle."""
+
+    def __init__(self, file: Path, phase: np.ndarray) -> None:
+        bgr = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise ImageError(f"cannot read the background picture {file}: remove or replace it")
+        image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        self._original, self._scaled, self._phase = image, image, phase
+        self._size = (0, 0)
+
+    def frame(self, index: int, height: int, width: int) -> np.ndarray:
+        if self._size != (height, width):
+            self._scaled, self._size = _cover(self._original, height, width), (height, width)
+        top, left = (
+            round(room / 2 * (1 + math.sin(2 * math.pi * (index / period + phase))))
+            for room, phase, period in zip(
+                (self._scaled.shape[0] - height, self._scaled.shape[1] - width),
+                self._phase,
+                (_PAN_PERIOD * math.sqrt(2), _PAN_PERIOD),  # never the same path twice
+                strict=True,
+            )
+        )
+        return self._scaled[top : top + height, left : left + width].copy()
+
+
+def _cover(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Scale so that the picture is at least ``_PAN_MARGIN`` times as large as the frame."""
+    scale = _PAN_MARGIN * max(height / image.shape[0], width / image.shape[1])
+    size = (math.ceil(image.shape[1] * scale), math.ceil(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
+class _Video:
+    """Frames by index, decoded in order; going back starts the file again."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._open()
+        # What the header says may be too much; reading finds the true end.
+        self._count = max(1, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self._read(0)
+
+    def frame(self, index: int, height: int, width: int) -> np.ndarray:
+        self._read(index)
+        return cv2.resize(self._image, (width, height), interpolation=cv2.INTER_AREA)
+
+    def _open(self) -> None:
+        self._capture = cv2.VideoCapture(str(self._file))
+        self._position = -1
+
+    def _read(self, index: int) -> None:
+        """Decode frame ``index`` (wrapped), unless it is the one held."""
+        wanted = index % self._count
+        if wanted < self._position:
+            self._open()
+        while self._position < wanted:
+            good, image = self._capture.read()
+            if not good:
+                self._end_early(index)
+                return
+            self._position += 1
+            self._image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+    def _end_early(self, index: int) -> None:
+        if self._position < 0:
+            raise ImageError(
+                f"cannot read the background video {self._file}: remove or replace it"
+            )
+        self._count = self._position + 1
+        self._read(index)
