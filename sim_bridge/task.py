@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from samg_ros.commands import CommandMode, action_to_command, command_to_action
 from samg_ros.registry import Registry
-
-CommandMode = Literal["position", "velocity", "effort"]
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,11 @@ class TaskSpec:
 
     def action_to_command(self, action: np.ndarray) -> np.ndarray:
         """Normalised action, float [A] in [-1, 1], to joint command values, float64 [A]."""
-        low, high = np.asarray(self.command_low), np.asarray(self.command_high)
-        return (low + high) / 2 + np.clip(action, -1.0, 1.0) * (high - low) / 2
+        return action_to_command(action, self.command_low, self.command_high)
 
     def command_to_action(self, command: np.ndarray) -> np.ndarray:
         """Inverse of :meth:`action_to_command`; values beyond the limits are clipped to them."""
-        low, high = np.asarray(self.command_low), np.asarray(self.command_high)
-        return np.clip((command - (low + high) / 2) / ((high - low) / 2), -1.0, 1.0)
+        return command_to_action(command, self.command_low, self.command_high)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,35 @@
+"""Joint commands, and how normalised actions become them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+CommandMode = Literal["position", "velocity", "effort"]
+
+
+@dataclass(frozen=True)
+class JointCommand:
+    """What joints are told to do. ``values``: float64 [A], in rad | rad/s | N m (m for slides).
+
+    ``stamp_ns`` is that of the camera frame the command answers.
+    """
+
+    names: tuple[str, ...]
+    mode: CommandMode
+    values: np.ndarray
+    stamp_ns: int
+
+
+def action_to_command(action: np.ndarray, low, high) -> np.ndarray:
+    """Normalised action, float [A] in [-1, 1], to values within [low, high], float64 [A]."""
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    return (low + high) / 2 + np.clip(action, -1.0, 1.0) * (high - low) / 2
+
+
+def command_to_action(values: np.ndarray, low, high) -> np.ndarray:
+    """Inverse of :func:`action_to_command`; values beyond the limits are clipped to them."""
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    return np.clip((values - (low + high) / 2) / ((high - low) / 2), -1.0, 1.0)

@@ -1,0 +1,80 @@
+"""How every node of this package starts, spins and stops."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.node import Node
+
+from samg_ros.errors import SamgError
+
+
+def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
+    """Spin a node until SIGINT or SIGTERM, then take it down in order.
+
+    :return: exit status: 0 after a signal, 1 after an error of ours, said in one line.
+    """
+    rclpy.init(args=args)
+    node = None
+    try:
+        node = make_node()
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except SamgError as error:
+        print(f"{sys.argv[0].rsplit('/', 1)[-1]}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if node is not None:
+            close = getattr(node, "close", None)
+            if close is not None:
+                close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def autostart(node: LifecycleNode) -> None:
+    """Configure and activate a lifecycle node by itself, for use without a manager.
+
+    :raises SamgError: the configuration failed; the node has logged why.
+    """
+    for trigger in (node.trigger_configure, node.trigger_activate):
+        if trigger() != TransitionCallbackReturn.SUCCESS:
+            raise SamgError(f"{node.get_name()} could not start; the line above says why")
+
+
+def guarded(node: Node, step: Callable[[], None]) -> TransitionCallbackReturn:
+    """Run a lifecycle step; an error of ours becomes FAILURE with one clear line."""
+    try:
+        step()
+    except SamgError as error:
+        node.get_logger().error(str(error))
+        return TransitionCallbackReturn.FAILURE
+    return TransitionCallbackReturn.SUCCESS
+
+
+class _ToRos(logging.Handler):
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self._logger = node.get_logger()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if record.levelno >= logging.WARNING:
+            self._logger.warning(text)
+        else:
+            self._logger.info(text)
+
+
+def forward_logging(node: Node) -> None:
+    """Send what the ROS-free packages log to the node's own logger."""
+    logger = logging.getLogger("samg_ros")
+    logger.handlers[:] = [_ToRos(node)]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
