@@ -38,7 +38,8 @@ class NoiseBackground:
         weight = self._holes.frame(index, height, width).astype(np.float32) / 255
         mixed = cv2.blendLinear(front, back, weight, 1 - weight)
         swing = math.sin(2 * math.pi * index / self._tint_period)
-        return cv2.add(mixed, np.array([*(swing * self._tint), 0.0]))
+        tint = np.append(swing * self._tint, 0.0)  # cv2 adds a scalar of four channels to each
+        return cv2.add(mixed, tint)
 
 
 class _Layer:

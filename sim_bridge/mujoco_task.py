@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from samg_ros.commands import CommandMode
 from samg_ros.errors import SimulationError
-from sim_bridge.task import CommandMode, JointState, StepResult, TaskSpec
+from sim_bridge.task import JointState, StepResult, TaskSpec
 
 
 class MujocoTask(ABC):

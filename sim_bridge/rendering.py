@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
 import weakref
 from collections.abc import Mapping
 
@@ -20,8 +22,8 @@ class TaskRenderer:
     """RGB and target ids of one model, at one size, from any of its cameras.
 
     Several renderers, of any size, may live in one process: each makes its own OpenGL context
-    current before it draws and before it is closed. A renderer stays in the thread that made it
-    (EGL and GLFW contexts cannot be drawn to from another).
+    current before it draws and before it is closed. Render and close in the thread that made it;
+    only with OSMesa may another thread do so, one at a time.
 
     :param bodies: target name -> body; the body's subtree belongs to the target, except for
         parts that are another target's body. The order gives the ids, from 1.
@@ -47,6 +49,7 @@ class TaskRenderer:
         self._target_of = _label_objects(model, bodies, sites)
         self.cameras = tuple(model.camera(i).name for i in range(model.ncam))
         self._renderer = _make_renderer(model, height, width, shadows)
+        self._thread = threading.get_ident()
         # Also runs when the task is dropped unclosed and at exit, before modules are torn down.
         self._finalizer = weakref.finalize(self, _close_renderer, self._renderer)
 
@@ -80,6 +83,11 @@ class TaskRenderer:
         self._check_camera(camera)
         if not self._finalizer.alive:
             raise SimulationError("the task is closed; make a new one to render it")
+        if self._thread != threading.get_ident() and os.environ.get("MUJOCO_GL") != "osmesa":
+            raise SimulationError(
+                "a task can only be rendered in the thread that made it, where its OpenGL context "
+                "lives; make it in this thread, or set MUJOCO_GL=osmesa"
+            )
         self._renderer.update_scene(self._data, camera)
 
     def _check_camera(self, camera: str) -> None:

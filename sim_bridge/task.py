@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from samg_ros.commands import CommandMode, action_to_command, command_to_action
+from samg_ros.errors import SimulationError
 from samg_ros.registry import Registry
 
 
@@ -107,4 +108,9 @@ def make_task(name: str, *, height: int = 256, width: int = 256, shadows: bool =
     :param shadows: render shadows and reflections (slow; never changes the physics).
     :raises ConfigError: unknown name. :raises SimulationError: the simulator cannot start.
     """
-    return tasks.get(name)(height=height, width=width, shadows=shadows)
+    try:
+        return tasks.get(name)(height=height, width=width, shadows=shadows)
+    except ModuleNotFoundError as error:
+        raise SimulationError(
+            f"task {name!r} needs {error.name}: install the [sim] extra, `pip install '.[sim]'`"
+        ) from error

@@ -12,7 +12,7 @@ SIZE = 256
 
 def random_texture(rng: np.random.Generator) -> np.ndarray:
     """A texture of a random family. :return: uint8 [SIZE, SIZE, 3]."""
-    return _FAMILIES[rng.integers(len(_FAMILIES))](rng)
+    return _toned(rng, _FAMILIES[rng.integers(len(_FAMILIES))](rng))
 
 
 def smooth_field(rng: np.random.Generator, exponent: float) -> np.ndarray:
@@ -20,14 +20,13 @@ def smooth_field(rng: np.random.Generator, exponent: float) -> np.ndarray:
 
     Field (1987), "Relations between the statistics of natural images ...", J. Opt. Soc. Am. A 4.
 
-    :return: float32 [SIZE, SIZE], ranked to be uniform in [0, 1].
+    :return: float32 [SIZE, SIZE], spread over [0, 1] about 0.5.
     """
     frequency = np.hypot(np.fft.fftfreq(SIZE)[:, None], np.fft.rfftfreq(SIZE)[None]) * SIZE
     frequency[0, 0] = np.inf  # no mean
     spectrum = np.fft.rfft2(rng.standard_normal((SIZE, SIZE))) / frequency**exponent
     field = np.fft.irfft2(spectrum, s=(SIZE, SIZE))
-    spread = field.std()
-    return (0.5 * (1 + np.tanh(field / spread * 0.9))).astype(np.float32)
+    return (0.5 * (1 + np.tanh(field / field.std()))).astype(np.float32)
 
 
 def _photographic(rng: np.random.Generator) -> np.ndarray:
@@ -84,6 +83,14 @@ def _boxes(rng: np.random.Generator) -> np.ndarray:
         canvas = np.roll(canvas, shift, axis=(0, 1))  # lets a rectangle cross the seam
         canvas[:height, :width] = rng.integers(0, 256, 3)
     return canvas
+
+
+def _toned(rng: np.random.Generator, texture: np.ndarray) -> np.ndarray:
+    """Fade by a random amount: random colours alone are gaudier than any room."""
+    grey = texture.mean(axis=-1, keepdims=True)
+    faded = grey + rng.uniform(0.0, 1.0) * (texture - grey)
+    darkest, brightest = rng.uniform(-60, 60), rng.uniform(180, 320)
+    return np.clip(darkest + faded / 255 * (brightest - darkest), 0, 255).astype(np.uint8)
 
 
 def _coloured(rng: np.random.Generator, field: np.ndarray) -> np.ndarray:
