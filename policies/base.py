@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from sim_bridge.task import TaskSpec
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,25 @@ class PolicySpec:
     command_low: tuple[float, ...]
     command_high: tuple[float, ...]
     control_dt_s: float
+
+    @classmethod
+    def from_task(cls, task: TaskSpec, *, image_size: int, frame_stack: int) -> PolicySpec:
+        """What a policy for a simulated task needs: its default camera and the robot's joints.
+
+        :param image_size: side of the camera image in pixels.
+        """
+        return cls(
+            task=task.name,
+            camera=task.default_camera,
+            image_size=image_size,
+            frame_stack=frame_stack,
+            joint_names=task.proprioception,
+            actuated_joints=task.actuated_joints,
+            command_mode=task.command_mode,
+            command_low=task.command_low,
+            command_high=task.command_high,
+            control_dt_s=task.control_dt_s,
+        )
 
 
 class Policy(Protocol):

@@ -1,0 +1,143 @@
+"""One policy, one file: safetensors with everything but the weights as JSON in its metadata.
+
+Safetensors because loading it can run no code, and its header makes a torn file detectable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from policies.base import PolicySpec
+from samg_ros.errors import CheckpointError, SamgError
+
+FORMAT = "samg_ros.policy"
+FORMAT_VERSION = "1"
+Kind = Literal["student", "teacher"]
+_SECTIONS = ("network", "spec", "preprocessing", "record")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """Where a checkpoint comes from.
+
+    ``scores`` are success rates in [0, 1] by what was evaluated; ``version`` is the package's.
+    """
+
+    command: str
+    seed: int
+    duration_s: float
+    scores: Mapping[str, float]
+    version: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A policy as stored. ``network`` and ``preprocessing`` are the fields of the dataclasses
+    that belong to ``kind``; :func:`build` turns them back into those."""
+
+    kind: Kind
+    network: Mapping[str, Any]
+    spec: PolicySpec
+    preprocessing: Mapping[str, Any]
+    record: TrainingRecord
+    weights: Mapping[str, Tensor]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write ``checkpoint`` to ``path``; folders in between are made, a file there is replaced."""
+    metadata = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "kind": checkpoint.kind,
+        "network": json.dumps(checkpoint.network),
+        "spec": json.dumps(asdict(checkpoint.spec)),
+        "preprocessing": json.dumps(checkpoint.preprocessing),
+        "record": json.dumps(asdict(checkpoint.record)),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
+    save_file(weights, path, metadata)
+
+
+def load_checkpoint(path: Path, *, kind: Kind, task: str | None = None) -> Checkpoint:
+    """Read a checkpoint and check that it is what the caller needs.
+
+    :param kind: refuse every other kind. :param task: refuse every other task, None takes any.
+    :raises CheckpointError: no such file, truncated or not a checkpoint, another format version,
+        kind or task, or a section that is missing or incomplete.
+    """
+    metadata, weights = _read(path)
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a policy checkpoint of this package")
+    if metadata.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: format version {metadata.get('format_version')}, this release reads "
+            f"{FORMAT_VERSION}: train it again or use the release that wrote it"
+        )
+    if metadata.get("kind") != kind:
+        raise CheckpointError(f"{path}: holds a {metadata.get('kind')}, a {kind} is needed")
+    sections = {name: _section(path, metadata, name) for name in _SECTIONS}
+    spec = build(PolicySpec, sections["spec"], f"{path}: spec")
+    if task is not None and spec.task != task:
+        raise CheckpointError(f"{path}: was trained for task {spec.task!r}, not for {task!r}")
+    record = build(TrainingRecord, sections["record"], f"{path}: record")
+    return Checkpoint(kind, sections["network"], spec, sections["preprocessing"], record, weights)
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """A dataclass from its stored fields, strictly; JSON's lists become tuples again.
+
+    :raises CheckpointError: a field is missing, unknown or of no use to ``cls``.
+    """
+    expected = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+    if missing := sorted(expected - values.keys()):
+        raise CheckpointError(f"{where} lacks {', '.join(missing)}")
+    if unknown := sorted(values.keys() - expected):
+        raise CheckpointError(f"{where} has unknown {', '.join(unknown)}")
+    try:
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except (TypeError, SamgError) as error:
+        raise CheckpointError(f"{where} cannot be used: {error}") from error
+
+
+def load_weights(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    """Put the stored weights into ``network``: every one, and no other.
+
+    :raises CheckpointError: names or shapes differ.
+    """
+    try:
+        network.load_state_dict(dict(checkpoint.weights), strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: weights do not fit the network: {error}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: truncated or not a checkpoint ({error})") from error
+
+
+def _section(path: Path, metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+    if name not in metadata:
+        raise CheckpointError(f"{path}: lacks the section {name!r}")
+    try:
+        section = json.loads(metadata[name])
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{path}: section {name!r} is not JSON ({error})") from error
+    if not isinstance(section, dict):
+        raise CheckpointError(f"{path}: section {name!r} is not a table")
+    return section

@@ -1,0 +1,110 @@
+"""The two networks: a convolutional student on masked pictures, an MLP teacher on states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class StudentNetConfig:
+    """Sizes of :class:`StudentNet`; they are stored in its checkpoint.
+
+    ``features`` is the width of the picture's code, ``hidden`` that of the two layers after it.
+    """
+
+    image_size: int
+    frame_stack: int
+    joints: int
+    actions: int
+    features: int = 128
+    hidden: int = 256
+
+
+@dataclass(frozen=True)
+class StateNetConfig:
+    """Sizes of :class:`StateNet`."""
+
+    state: int
+    actions: int
+    hidden: int = 128
+
+
+class StudentNet(nn.Module):
+    """Masked pictures and joint positions to an action.
+
+    The trunk is the small network of the first DQN paper (Mnih et al. 2013, arXiv 1312.5602,
+    section 5: conv 16 of 8x8/4, conv 32 of 4x4/2): wide enough for a masked scene, which has
+    little in it, and four times faster on a CPU than the usual three-layer one.
+    """
+
+    def __init__(self, config: StudentNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        side = ((config.image_size - 8) // 4 + 1 - 4) // 2 + 1
+        self.trunk = nn.Sequential(
+            nn.Conv2d(3 * config.frame_stack, 16, kernel_size=8, stride=4),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, kernel_size=4, stride=2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(32 * side * side, config.features),
+            nn.LayerNorm(config.features),
+            nn.ReLU(),
+        )
+        self.head = _mlp(config.features + config.joints, config.hidden, config.actions, nn.ReLU)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Picture code.
+
+        :param images: uint8 [B, 3 * frame_stack, S, S], oldest frame first.
+        :return: float32 [B, features]. Masked-out pixels are 0 and stay 0, so they say nothing.
+        """
+        pixels = images.float() / 255.0
+        # Training on a CPU is twice as fast in this layout (27 against 60 ms a step of 64).
+        return self.trunk(pixels.contiguous(memory_format=torch.channels_last))
+
+    def decode(self, code: Tensor, joints: Tensor) -> Tensor:
+        """Action of a picture code.
+
+        :param code: float32 [B, features].
+        :param joints: float32 [B, joints], normalised.
+        :return: float32 [B, actions] in [-1, 1].
+        """
+        return torch.tanh(self.head(torch.cat([code, joints], dim=1)))
+
+    def forward(self, images: Tensor, joints: Tensor) -> Tensor:
+        """:meth:`encode`, then :meth:`decode`."""
+        return self.decode(self.encode(images), joints)
+
+
+class StateNet(nn.Module):
+    """A task's full state to an action, for teachers.
+
+    Tanh layers as in the DAPG experts it imitates (Rajeswaran et al. 2018, arXiv 1709.10087).
+    """
+
+    def __init__(self, config: StateNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.body = _mlp(config.state, config.hidden, config.actions, nn.Tanh)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """:param states: float32 [B, state], normalised.
+
+        :return: float32 [B, actions], in [-1, 1] up to the clipping that the caller does. Linear,
+            because experts command beyond the limits and a tanh would have to saturate.
+        """
+        return self.body(states)
+
+
+def _mlp(inputs: int, hidden: int, outputs: int, activation: type[nn.Module]) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, hidden),
+        activation(),
+        nn.Linear(hidden, hidden),
+        activation(),
+        nn.Linear(hidden, outputs),
+    )

@@ -1,0 +1,37 @@
+"""Policies by name, and how to get one from a name or a checkpoint file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from policies.base import Policy
+from samg_ros.errors import ConfigError
+from samg_ros.registry import Registry
+
+policies: Registry[Callable[[str], Policy]] = Registry(
+    "policy", ("policies.student", "policies.random_policy")
+)
+"""Factories ``(task) -> Policy``, by name."""
+
+
+def load_policy(name_or_path: str | Path, task: str) -> Policy:
+    """A policy that is ready to act.
+
+    :param name_or_path: a registered name (``student`` is the shipped checkpoint of the task,
+        ``random`` a baseline) or the path of a student's checkpoint.
+    :param task: the task it must be for.
+    :raises CheckpointError: no checkpoint ships for the task, or the file cannot be used.
+    :raises ConfigError: neither a registered name nor a checkpoint.
+    """
+    if str(name_or_path) in policies.names():
+        return policies.get(str(name_or_path))(task)
+    path = Path(name_or_path)
+    if path.suffix != ".safetensors":
+        raise ConfigError(
+            f"unknown policy {str(name_or_path)!r}; choose one of: "
+            f"{', '.join(policies.names())}, or the path of a .safetensors checkpoint"
+        )
+    from policies.student import StudentPolicy
+
+    return StudentPolicy.load(path, task)

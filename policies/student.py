@@ -1,0 +1,117 @@
+"""The policy that is deployed: masked camera images and joint positions to actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from policies.base import Observation, PolicySpec
+from policies.checkpoint import (
+    Checkpoint,
+    TrainingRecord,
+    build,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+)
+from policies.checkpoints import choose, shipped_students
+from policies.networks import StudentNet, StudentNetConfig
+from policies.preprocessing import FrameStack, Normalizer, StudentPreprocessing
+from policies.registry import policies
+from policies.threads import single_thread
+from samg_ros.errors import CheckpointError
+
+
+class StudentPolicy:
+    """A :class:`policies.base.Policy` around a :class:`StudentNet`."""
+
+    def __init__(
+        self, spec: PolicySpec, preprocessing: StudentPreprocessing, network: StudentNet
+    ) -> None:
+        self.spec = spec
+        self.preprocessing = preprocessing
+        self.network = network.eval()
+        self._stack = FrameStack(preprocessing.frame_stack)
+
+    @classmethod
+    def load(cls, path: Path, task: str | None = None) -> StudentPolicy:
+        """Read a checkpoint.
+
+        :param task: refuse a checkpoint of any other task; None takes any.
+        :raises CheckpointError: the file cannot be used; the message says why.
+        """
+        stored = load_checkpoint(path, kind="student", task=task)
+        preprocessing = _preprocessing(stored.preprocessing, path)
+        network = StudentNet(build(StudentNetConfig, stored.network, f"{path}: network"))
+        _check_sizes(stored.spec, preprocessing, network.config, path)
+        load_weights(network, stored, path)
+        return cls(stored.spec, preprocessing, network)
+
+    def save(self, path: Path, record: TrainingRecord) -> None:
+        """Write a checkpoint that :meth:`load` reads."""
+        save_checkpoint(
+            path,
+            Checkpoint(
+                kind="student",
+                network=asdict(self.network.config),
+                spec=self.spec,
+                preprocessing=asdict(self.preprocessing),
+                record=record,
+                weights=self.network.state_dict(),
+            ),
+        )
+
+    def reset(self) -> None:
+        """Forget earlier frames: the next observation starts a new stack."""
+        self._stack.reset()
+
+    def act(self, observation: Observation) -> np.ndarray:
+        """Action for one observation.
+
+        :param observation: ``image`` square, at least as large as the network's picture;
+            ``joints`` in the order of ``spec.joint_names``, rad or m.
+        :return: float32 [A] in [-1, 1].
+        :raises ImageError: malformed image. :raises ConfigError: wrong number of joints.
+        """
+        images = self._stack.push(self.preprocessing.frame(observation.image))
+        joints = self.preprocessing.joints(observation.joints)
+        with torch.inference_mode(), single_thread():
+            batch = torch.from_numpy(images)[None], torch.from_numpy(joints)[None]
+            return self.network(*batch)[0].numpy()
+
+
+@policies.register("student")
+def shipped_student(task: str) -> StudentPolicy:
+    """The student that ships for ``task``.
+
+    :raises CheckpointError: none does.
+    """
+    return StudentPolicy.load(choose(shipped_students(), task), task)
+
+
+def _preprocessing(stored: Mapping[str, Any], path: Path) -> StudentPreprocessing:
+    where = f"{path}: preprocessing"
+    if not isinstance(stored.get("joints"), dict):
+        raise CheckpointError(f"{where} lacks joints")
+    joints = build(Normalizer, stored["joints"], f"{where}: joints")
+    return build(StudentPreprocessing, {**stored, "joints": joints}, where)
+
+
+def _check_sizes(
+    spec: PolicySpec, preprocessing: StudentPreprocessing, network: StudentNetConfig, path: Path
+) -> None:
+    """The parts of a checkpoint must agree, or the failure would come at the first frame."""
+    agree = (
+        network.joints == len(spec.joint_names) == len(preprocessing.joints.mean)
+        and network.actions == len(spec.actuated_joints) == len(spec.command_low)
+        and network.actions == len(spec.command_high)
+        and network.image_size == preprocessing.image_size
+        and network.frame_stack == preprocessing.frame_stack == spec.frame_stack
+    )
+    if not agree:
+        raise CheckpointError(f"{path}: sizes in spec, preprocessing and network disagree")

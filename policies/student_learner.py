@@ -1,0 +1,77 @@
+"""One student being fitted: network, optimiser, running average of weights, losses."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from policies.dataset import Batch, Dataset
+from policies.networks import StudentNet
+from policies.preprocessing import Normalizer
+
+
+class StudentLearner:
+    """Fits a :class:`StudentNet` to a :class:`Dataset`.
+
+    The picture code also has to tell the task's state, by a linear head that is thrown away: the
+    teacher's actions alone would teach the network slowly where things are.
+
+    :param steps: gradient steps in all; the learning rate falls to zero over them.
+    :param state_weight: weight of the state loss beside the action loss.
+    :param average_decay: decay a step of the running average of weights.
+    """
+
+    def __init__(
+        self,
+        network: StudentNet,
+        joints: Normalizer,
+        states: Normalizer,
+        *,
+        steps: int,
+        learning_rate: float,
+        state_weight: float,
+        average_decay: float,
+    ) -> None:
+        self._network = network
+        self._joints, self._states = joints, states
+        self._state_weight, self._average_decay = state_weight, average_decay
+        self._state_head = nn.Linear(network.config.features, len(states.mean))
+        parameters = [*network.parameters(), *self._state_head.parameters()]
+        self._optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, steps)
+        self.average = copy.deepcopy(network).requires_grad_(False)
+        """The running average, which drives and is kept: it swings less than the last weights,
+        and a policy's small errors add up over an episode."""
+
+    def fit(
+        self, dataset: Dataset, updates: int, batch_size: int, rng: np.random.Generator
+    ) -> float:
+        """``updates`` gradient steps. :return: mean action loss, squared, in action units."""
+        self._network.train()
+        total = 0.0
+        for _ in range(updates):
+            action_loss, state_loss = self._losses(dataset.sample(batch_size, rng))
+            self._optimizer.zero_grad(set_to_none=True)
+            (action_loss + self._state_weight * state_loss).backward()
+            self._optimizer.step()
+            self._schedule.step()
+            self._update_average()
+            total += action_loss.item()
+        return total / updates
+
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        joints = torch.from_numpy(self._joints(batch.joints.numpy()))
+        states = torch.from_numpy(self._states(batch.states.numpy()))
+        code = self._network.encode(batch.images)
+        actions = self._network.decode(code, joints)
+        return F.mse_loss(actions, batch.labels), F.mse_loss(self._state_head(code), states)
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        pairs = zip(self.average.parameters(), self._network.parameters(), strict=True)
+        for average, parameter in pairs:
+            average.lerp_(parameter, 1 - self._average_decay)

@@ -1,0 +1,57 @@
+"""``samg train``: a state teacher from an expert, or a masked-image student from a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from tyro.conf import OmitArgPrefixes, Positional
+
+from policies.train_student import StudentConfig, train_student
+from policies.train_teacher import TeacherConfig, train_teacher
+
+
+def teacher(task: Positional[str], config: OmitArgPrefixes[TeacherConfig]) -> None:
+    """Imitate an expert from the task's full state.
+
+    :param task: name of a task, for example adroit_door.
+    """
+    with _progress(f"teacher {task}", config.iterations) as report:
+        path = train_teacher(task, config, report)
+    Console().print(f"wrote {path}", soft_wrap=True)
+
+
+def student(task: Positional[str], config: OmitArgPrefixes[StudentConfig]) -> None:
+    """Imitate a teacher from masked camera images and joint positions.
+
+    :param task: name of a task, for example adroit_door.
+    """
+    with _progress(f"student {task}", config.iterations) as report:
+        path = train_student(task, config, report)
+    Console().print(f"wrote {path}", soft_wrap=True)
+
+
+def main(argv: list[str]) -> int:
+    """Run ``samg train teacher TASK`` or ``samg train student TASK``."""
+    tyro.extras.subcommand_cli_from_dict(
+        {"teacher": teacher, "student": student}, prog="samg train", args=argv
+    )
+    return 0
+
+
+@contextmanager
+def _progress(title: str, rounds: int) -> Iterator[Callable[[int, str], None]]:
+    """A bar over rounds; what it yields is called after each with its number and a line."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[line]}"),
+    )
+    with Progress(*columns) as progress:
+        bar = progress.add_task(title, total=rounds, line="")
+        yield lambda done, line: progress.update(bar, completed=done, line=line)
