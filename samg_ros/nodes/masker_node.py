@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,10 @@ from sensor_msgs.msg import Image
 from samg_ros.errors import ConfigError, ImageError
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.frames import FrameMask, MaskSource, UniformFrames, whole_mask
-from samg_ros.masking.lost import LOST_BEHAVIOURS, LostFrames
+from samg_ros.masking.lost import LostFrames
 from samg_ros.masking.overlay import draw_overlay
 from samg_ros.masking.reference import Reference, shipped_reference
-from samg_ros.parameters import documented, parameter, validate
+from samg_ros.nodes.masker_config import MaskerNodeConfig
 from samg_ros.ros import qos
 from samg_ros.ros.diagnostics import Monitor
 from samg_ros.ros.images import from_mask, from_rgb, to_mask, to_rgb
@@ -27,26 +26,6 @@ from samg_ros.ros.stamps import to_ns
 
 # Frames that wait for a mask of the same stamp (mask_source:=topic), newest last.
 WAITING_FRAMES = 8
-
-
-@documented
-@dataclass(frozen=True)
-class MaskerNodeConfig:
-    """What the masker node does around the method."""
-
-    reference: str = parameter("", "reference .npz, or the name of a task whose reference ships")
-    mask_source: str = parameter(
-        "samg",
-        "where masks come from: the method, the topic 'mask_in', everything, nothing",
-        choices=("samg", "topic", "none", "black"),
-    )
-    on_lost: str = parameter(
-        "hold", "what a frame becomes when every target is lost", choices=LOST_BEHAVIOURS
-    )
-    autostart: bool = parameter(True, "configure and activate without a lifecycle manager")
-
-    def __post_init__(self) -> None:
-        validate(self)
 
 
 class MaskerNode(LifecycleNode):

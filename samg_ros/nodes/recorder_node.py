@@ -1,0 +1,179 @@
+"""The recorder: any topics, as they were sent, into a rosbag2 MCAP bag."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+
+from samg_ros.bag_writer import BagWriter
+from samg_ros.errors import BagError
+from samg_ros.nodes.recorder_config import RecorderConfig
+from samg_ros.ros.diagnostics import Monitor
+from samg_ros.ros.parameters import declare
+from samg_ros.ros.runtime import run
+
+DISCOVERY_PERIOD_S = 0.2
+QUEUE_DEPTH = 100
+# ROS keeps these for itself; recording every topic leaves them out, as `ros2 bag record` does.
+INTERNAL_TOPICS = ("/rosout", "/parameter_events")
+
+
+class RecorderNode(Node):
+    """Node ``recorder``: subscribes to topics as they appear and writes raw messages."""
+
+    def __init__(self) -> None:
+        super().__init__("recorder")
+        self._config = declare(self, RecorderConfig)
+        self._bag: BagWriter | None = BagWriter(bag_path(self._config.bag))
+        self._wanted = {self.resolve_topic_name(topic) for topic in self._config.topics}
+        self._topics: dict[str, object] = {}
+        self._refused: set[str] = set()
+        self._monitor = Monitor(self, {"bag": str(self._bag.path)})
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(DISCOVERY_PERIOD_S, self._discover, clock=steady)
+        self.create_timer(self._config.flush_s, self._flush, clock=steady)
+        self.get_logger().info(f"recording to {self._bag.path}")
+
+    def close(self) -> None:
+        """Finish the bag: index and metadata."""
+        if self._bag is None:
+            return
+        try:
+            self._bag.close()
+        except OSError as error:
+            raise BagError(f"{self._bag.path} could not be finished: {error}") from error
+        finally:
+            self._bag = None
+
+    def _discover(self) -> None:
+        for topic, types in self.get_topic_names_and_types():
+            if self._is_wanted(topic) and topic not in self._topics and self._bag is not None:
+                self._subscribe(topic, types[0])
+
+    def _is_wanted(self, topic: str) -> bool:
+        if topic in self._refused:
+            return False
+        return topic in self._wanted if self._wanted else topic not in INTERNAL_TOPICS
+
+    def _subscribe(self, topic: str, msgtype: str) -> None:
+        publishers = self.get_publishers_info_by_topic(topic)
+        if not publishers:
+            return
+        try:
+            message_class = find_message_class(msgtype)
+            assert self._bag is not None
+            self._bag.add_topic(topic, msgtype, [as_bag_qos(p.qos_profile) for p in publishers])
+        except BagError as error:
+            self._refused.add(topic)
+            self._monitor.count_error("refused_topics", f"{topic} is not recorded: {error}")
+            return
+        self._topics[topic] = self.create_subscription(
+            message_class,
+            topic,
+            lambda data, topic=topic: self._on_message(topic, data),
+            matching_qos(publishers),
+            raw=True,
+        )
+
+    def _on_message(self, topic: str, data: bytes) -> None:
+        if self._bag is None:
+            return
+        began = time.monotonic()
+        try:
+            self._bag.write(topic, time.time_ns(), data)
+        except BagError as error:
+            self._stop(str(error))
+            return
+        self._monitor.frame(time.monotonic() - began)
+
+    def _flush(self) -> None:
+        if self._bag is None:
+            return
+        free_mb = shutil.disk_usage(self._bag.path).free / 1e6
+        if free_mb < self._config.min_free_mb:
+            self._stop(f"the disk has only {free_mb:.0f} MB left")
+            return
+        try:
+            self._bag.flush()
+        except OSError as error:
+            self._stop(str(error))
+
+    def _stop(self, why: str) -> None:
+        """Stop recording but keep what there is; the robot goes on."""
+        self._monitor.warning = f"not recording: {why}"
+        self.get_logger().error(f"recording stopped: {why}; the bag up to here is kept")
+        try:
+            self.close()
+        except BagError as error:
+            self.get_logger().error(str(error))
+
+
+def bag_path(given: str) -> Path:
+    """The bag's folder: the given one, or a new one by date and time under ``runs``."""
+    path = (
+        Path(given).expanduser() if given else Path("runs") / f"bag_{datetime.now():%Y%m%d_%H%M%S}"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def find_message_class(msgtype: str) -> type:
+    """``sensor_msgs/msg/Image`` to its Python class. :raises BagError: not installed."""
+    package, _, name = msgtype.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), name)
+    except (ImportError, AttributeError) as error:
+        raise BagError(f"message type {msgtype} is not installed here") from error
+
+
+def matching_qos(publishers: list[TopicEndpointInfo]) -> QoSProfile:
+    """The strictest profile that every publisher can serve."""
+    profiles = [publisher.qos_profile for publisher in publishers]
+    reliable = all(p.reliability == ReliabilityPolicy.RELIABLE for p in profiles)
+    latched = all(p.durability == DurabilityPolicy.TRANSIENT_LOCAL for p in profiles)
+    return QoSProfile(
+        depth=QUEUE_DEPTH,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+def as_bag_qos(profile: QoSProfile) -> Qos:
+    """A profile as rosbag2's metadata keeps it."""
+    forever = QosTime(9223372036, 854775807)
+    return Qos(
+        history=QosHistory.KEEP_LAST,
+        depth=max(profile.depth, 1),
+        reliability=QosReliability(int(profile.reliability)),
+        durability=QosDurability(int(profile.durability)),
+        deadline=forever,
+        lifespan=forever,
+        liveliness=QosLiveliness.AUTOMATIC,
+        liveliness_lease_duration=forever,
+        avoid_ros_namespace_conventions=False,
+    )
+
+
+def main(args: list[str] | None = None) -> int:
+    return run(RecorderNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
