@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from itertools import zip_longest
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from samg_ros.errors import WeightsError
 from samg_ros.models import cache, weights
-from samg_ros.models.checkpoints import CHECKPOINTS, Checkpoint, Source
+from samg_ros.models.checkpoints import CHECKPOINTS, Checkpoint, get
 
+SHOWN_DIGITS = 12
 STATES = {
-    "whole": "in the cache",
+    "whole": "in cache",
     "absent": "not fetched",
-    "unrecorded": "in the cache, without a record",
+    "unrecorded": "no record",
     "damaged": "damaged",
 }
 
@@ -56,46 +59,42 @@ def main(argv: list[str]) -> int:
 
 def show_list() -> int:
     """Print the table."""
-    table = Table(title=f"Checkpoints (cache folder {cache.folder()})", title_justify="left")
-    for column in ("checkpoint", "licence", "source", "MB", "sha256", "features"):
-        table.add_column(column, overflow="fold")
+    table = Table(title="Checkpoints", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("checkpoint", no_wrap=True)
+    table.add_column("sources, in order", overflow="fold")
+    table.add_column("MB", justify="right")
+    table.add_column("sha256", no_wrap=True)
+    table.add_column("features")
     for checkpoint in CHECKPOINTS.values():
         _add_rows(table, checkpoint)
     console = Console()
     console.print(table)
-    console.print("Sources are tried in this order, after an explicit path and the cache folder.")
+    console.print(f"Before these: an explicit path, then the cache folder {cache.folder()}")
+    console.print("Digests are cut short here; downloads are checked against all 64 digits.")
     return 0
 
 
 def _add_rows(table: Table, checkpoint: Checkpoint) -> None:
-    """One row a source."""
+    """One row a source, beside the checkpoint's own facts."""
     entry = cache.look(checkpoint)
-    state = f"{checkpoint.name}\n{STATES[entry.state]}"
-    if entry.record:
-        state += f": {entry.record['variant']}"
-    for number, source in enumerate(checkpoint.sources):
-        layer = f"layer {source.feature_layer}" if source.feature_layer else ""
-        table.add_row(
-            state if number == 0 else "",
-            checkpoint.licence if number == 0 else "",
-            f"{source.kind}: {source.variant}",
-            f"{source.size / 1e6:.0f}",
-            _digests(source),
-            layer,
-            end_section=number == len(checkpoint.sources) - 1,
-        )
-
-
-def _digests(source: Source) -> str:
-    """What the download is checked against."""
-    if source.kind == "hub":
-        return getattr(source, "sha256", None) or "as the hub states it (LFS etag)"
-    return "\n".join(member.sha256 for member in getattr(source, "members", ()))
+    first = f" ({entry.record['source']})" if entry.record else ""
+    facts = [f"[bold]{checkpoint.name}[/]", checkpoint.licence, f"{STATES[entry.state]}{first}"]
+    for fact, source in zip_longest(facts, checkpoint.sources, fillvalue=None):
+        if source is None:
+            table.add_row(fact)
+            continue
+        digests = [digest[:SHOWN_DIGITS] for digest in source.digests] or ["stated by hub"]
+        what = f"{source.kind}: {source.variant}"
+        size, layer = f"{source.size / 1e6:.0f}", source.feature_layer
+        table.add_row(fact, what, size, "\n".join(digests), f"layer {layer}" if layer else "")
+    table.add_section()
 
 
 def fetch(names: list[str], *, every: bool, force: bool) -> int:
     """Fetch the named checkpoints, all of them, or those of a default masker."""
     chosen = names or [c.name for c in CHECKPOINTS.values() if every or c.default]
+    for name in chosen:
+        get(name)  # a misspelt name should not surface after minutes of fetching
     for name in chosen:
         started = time.monotonic()
         if force:
@@ -129,7 +128,7 @@ def where(name: str | None) -> int:
         for checkpoint in CHECKPOINTS.values():
             print(f"  {checkpoint.file_name}: {STATES[cache.look(checkpoint).state]}")
         return 0
-    entry = cache.look(weights.checkpoints.get(name))
+    entry = cache.look(get(name))
     if entry.state in ("absent", "damaged"):
         raise WeightsError(
             f"{name}: {entry.problem or STATES[entry.state]}; would lie at {entry.path}"

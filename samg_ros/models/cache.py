@@ -1,16 +1,10 @@
-"""The folder that holds fetched weights: where it is, what lies in it, one fetch at a time.
-
-Beside every weights file stands a record (``NAME.EXT.json``) of where it came from, which variant
-it is, its size and its sha256. Both are written under other names and moved into place, so a
-reader never sees half a file.
-"""
+"""The folder that holds fetched weights: where it is, what lies in it, one fetch at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import shutil
 import tempfile
@@ -20,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from samg_ros.errors import WeightsError
+from samg_ros.models import records
 from samg_ros.models.checkpoints import Checkpoint
 from samg_ros.models.integrity import check_frame, sha256_of
 from samg_ros.models.sources import Log
@@ -32,7 +27,7 @@ NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 def folder() -> Path:
     """``$SAMG_WEIGHTS_DIR``, else ``$XDG_CACHE_HOME/samg_ros``, else ``~/.cache/samg_ros``."""
     if given := os.environ.get(FOLDER_VARIABLE):
-        return Path(given).expanduser()
+        return Path(given).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "samg_ros"
 
@@ -40,11 +35,6 @@ def folder() -> Path:
 def path_of(checkpoint: Checkpoint) -> Path:
     """Where the checkpoint's file lies or would lie."""
     return folder() / checkpoint.file_name
-
-
-def record_path(path: Path) -> Path:
-    """The record beside a weights file."""
-    return path.with_name(path.name + ".json")
 
 
 @dataclass(frozen=True)
@@ -71,7 +61,7 @@ def look(checkpoint: Checkpoint, *, full: bool = False) -> Entry:
         check_frame(path)
     except (WeightsError, OSError) as error:
         return Entry(path, "damaged", {}, str(error))
-    record = read_record(path)
+    record = records.read(path)
     if not record:
         return Entry(path, "unrecorded", {})
     size = path.stat().st_size
@@ -82,32 +72,15 @@ def look(checkpoint: Checkpoint, *, full: bool = False) -> Entry:
     return Entry(path, "whole", record)
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """The record beside ``path``; empty if there is none that can be used."""
-    try:
-        record = json.loads(record_path(path).read_text())
-        usable = {"size", "sha256", "source", "variant"} <= record.keys()
-    except (OSError, ValueError, AttributeError):
-        return {}
-    return record if usable else {}
-
-
-def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Write the record beside ``path`` in one step."""
-    target = record_path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(record, indent=2) + "\n")
-    temporary.replace(target)
-
-
 def put(file: Path, checkpoint: Checkpoint, record: dict[str, Any]) -> Path:
     """Move ``file`` (in a work folder of the cache) into place together with its record."""
     path = path_of(checkpoint)
-    # The old record goes first: between the two moves the file counts as unrecorded, never as
-    # something that another file's record describes.
-    record_path(path).unlink(missing_ok=True)
+    # safetensors writes files that only their owner can read; a cache folder may be shared.
+    file.chmod(0o644)
+    # The record goes first. A process that looks between the two steps finds a file whose size
+    # is not the recorded one, or none, and waits for the lock; it never finds a file unrecorded.
+    records.write(path, record)
     file.replace(path)
-    write_record(path, record)
     return path
 
 
@@ -146,7 +119,7 @@ def explained_errors() -> Iterator[None]:
         elif error.errno in NO_PERMISSION:
             reason = "it cannot be written; change its permissions"
         else:
-            raise WeightsError(f"weights folder {folder()}: {error}") from error
+            reason = "it cannot be used; mend it"
         raise WeightsError(
             f"weights folder {folder()}: {reason}, or set {FOLDER_VARIABLE} to another folder "
             f"({error})"

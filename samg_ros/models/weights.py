@@ -6,24 +6,17 @@ What was taken is always said; a file that is not whole is fetched again.
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from samg_ros.errors import WeightsError
-from samg_ros.models import cache, checkpoints
-from samg_ros.models.checkpoints import Checkpoint, Source
-from samg_ros.models.integrity import check_frame, sha256_of
-from samg_ros.models.sources import CorruptDownloadError, Fetched, Log, SourceError
-from samg_ros.models.sources import fetch as fetch_source
-
-UNKNOWN = "unknown"
-BY_HAND = "by hand"
-TRIES = 2
-# Archive, the client's own copy of it, members and result lie side by side for a moment.
-SPACE_FACTOR = 4
+from samg_ros.models import cache, checkpoints, records
+from samg_ros.models.acquisition import acquire
+from samg_ros.models.checkpoints import Checkpoint
+from samg_ros.models.integrity import check_frame
+from samg_ros.models.sources import Log
 
 
 @dataclass(frozen=True)
@@ -70,29 +63,22 @@ def fetch(name: str, log: Log = print, *, force: bool = False) -> WeightsFile:
     """Fetch checkpoint ``name`` into the cache from the first source that can give it.
 
     :param force: fetch even if a whole copy is there.
-    :raises WeightsError: no source could give it; the message tells each one's reason and what
-        file to put where.
+    :raises WeightsError: no source could give it, or the folder cannot be written.
     """
     checkpoint = checkpoints.get(name)
-    reasons = []
     with cache.exclusive(checkpoint, log) as work:
         # Another process may have fetched it while this one waited for its turn.
         if not force and (found := _cached(checkpoint, log, recheck=True)):
             return found
-        for source in checkpoint.sources:
-            place = work / source.kind
-            try:
-                return _take(checkpoint, source, place, log)
-            except WeightsError as error:
-                log(f"{name}: not from {source.kind}: {error}")
-                reasons.append(f"  {source.kind} ({source.variant}): {error}")
-            finally:
-                shutil.rmtree(place, ignore_errors=True)
-    raise WeightsError(_nothing_reached(checkpoint, reasons))
+        path, record = acquire(checkpoint, work, log)
+    return _taken(checkpoint, path, record["source"], record, log)
 
 
 def verify(name: str) -> cache.Entry:
-    """What the cache holds for ``name``, with its sha256 computed anew. Fetches nothing."""
+    """What the cache holds for ``name``, with its sha256 computed anew. Fetches nothing.
+
+    :raises WeightsError: unknown name.
+    """
     return cache.look(checkpoints.get(name), full=True)
 
 
@@ -105,7 +91,9 @@ def _explicit(checkpoint: Checkpoint, path: Path, log: Log) -> WeightsFile:
             f"cache folder {cache.folder()}"
         )
     check_frame(file)
-    record = cache.read_record(file) or _identify(checkpoint, file)
+    record = records.read(file)
+    if record.get("size") != file.stat().st_size:  # no record, or another file's
+        record = records.identify(checkpoint, file)
     return _taken(checkpoint, file, "path", record, log)
 
 
@@ -118,71 +106,12 @@ def _cached(checkpoint: Checkpoint, log: Log, recheck: bool) -> WeightsFile | No
         return None
     record = entry.record
     if entry.state == "unrecorded":
-        record = _identify(checkpoint, entry.path)
+        record = records.identify(checkpoint, entry.path)
         log(f"{checkpoint.name}: {entry.path} has no record; taken as {record['variant']}")
-        with cache.explained_errors():
-            cache.write_record(entry.path, record)
+        # A folder that cannot be written serves as well: the file is identified each time.
+        with contextlib.suppress(OSError):
+            records.write(entry.path, record)
     return _taken(checkpoint, entry.path, "cache", record, log)
-
-
-def _take(checkpoint: Checkpoint, source: Source, place: Path, log: Log) -> WeightsFile:
-    """Fetch from one source, convert, check and put into the cache."""
-    from samg_ros.models.conversion import convert
-
-    cache.require_space(SPACE_FACTOR * source.size)
-    fetched = _fetch_whole(source, place, log)
-    made, check = fetched.files[0], {}
-    if source.converter:
-        log(f"{checkpoint.name}: converting and checking against the original")
-        made = place / checkpoint.file_name
-        check = convert(source.converter, fetched.files, made)
-        log(f"{checkpoint.name}: {_describe(check)}")
-    check_frame(made)
-    record = {
-        **_record(checkpoint, source, made),
-        "origin": fetched.origin,
-        "conversion": check,
-    }
-    return _taken(checkpoint, cache.put(made, checkpoint, record), source.kind, record, log)
-
-
-def _fetch_whole(source: Source, place: Path, log: Log) -> Fetched:
-    """Fetch; once more if what arrived is damaged."""
-    for attempt in range(1, TRIES + 1):
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        try:
-            return fetch_source(source, place, log)
-        except CorruptDownloadError as error:
-            if attempt == TRIES:
-                raise
-            log(f"{source.kind}: damaged download, once more: {error}")
-    raise SourceError("not tried")
-
-
-def _record(checkpoint: Checkpoint, source: Source | None, file: Path) -> dict[str, Any]:
-    """The record of ``file``, which came from ``source`` (``None``: nobody knows)."""
-    return {
-        "checkpoint": checkpoint.name,
-        "source": source.kind if source else BY_HAND,
-        "variant": source.variant if source else UNKNOWN,
-        "feature_layer": source.feature_layer if source else checkpoint.feature_layer,
-        "notes": source.notes if source else "",
-        "size": file.stat().st_size,
-        "sha256": sha256_of(file),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
-
-
-def _identify(checkpoint: Checkpoint, file: Path) -> dict[str, Any]:
-    """A record for a file without one: the table's digests tell which variant it is."""
-    record = _record(checkpoint, None, file)
-    for source in checkpoint.sources:
-        known = getattr(source, "stored_sha256", None) or getattr(source, "sha256", None)
-        if record["sha256"] == known:
-            known_facts = ("variant", "feature_layer", "notes")
-            return {**record, **{fact: getattr(source, fact) for fact in known_facts}}
-    return record
 
 
 def _taken(
@@ -201,32 +130,4 @@ def _taken(
         feature_layer=layer,
         notes=record.get("notes", ""),
         metadata=record,
-    )
-
-
-def _describe(check: dict[str, Any]) -> str:
-    """One line about a conversion."""
-    if "error_stored" not in check:
-        return f"tensors renamed, {check['precision']}"
-    return (
-        f"agrees with the original: relative error {check['error_float32']:.1e} in float32, "
-        f"{check['error_stored']:.1e} as stored ({check['precision']}, "
-        f"limit {check['tolerance_stored']:.0e})"
-    )
-
-
-def _nothing_reached(checkpoint: Checkpoint, reasons: list[str]) -> str:
-    """The one error for a checkpoint that no source could give."""
-    path = cache.path_of(checkpoint)
-    hub = checkpoint.sources[0]
-    return "\n".join(
-        [
-            f"{checkpoint.name}: no source could give it.",
-            *reasons,
-            f"On a machine that reaches one of them run `samg weights fetch {checkpoint.name}` "
-            f"and copy {path.name} and {cache.record_path(path).name} from its weights folder "
-            f"(`samg weights where`) to",
-            f"  {path}",
-            f"or give a path to the file. It is {checkpoint.title}, {hub.variant} on the hub.",
-        ]
     )

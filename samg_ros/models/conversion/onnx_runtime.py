@@ -26,8 +26,16 @@ def require(name: str) -> ModuleType:
 
 
 def session(model: str | bytes) -> Any:
-    """An inference session on the CPU with onnxruntime's own arithmetic, quiet."""
+    """An inference session on the CPU.
+
+    :param model: a file's path, or a model's bytes.
+    :raises WeightsError: this onnxruntime cannot run the model.
+    """
     runtime = require("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
-    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    try:
+        return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no base class of their own
+        version = runtime.__version__
+        raise WeightsError(f"onnxruntime {version} cannot load the model: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samg_ros.errors import WeightsError
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     State = dict[str, torch.Tensor]
 
 
-def sam2_model() -> torch.nn.Module:
+def sam2_model() -> Any:
     """SAM 2 Hiera-Tiny without weights; ``Sam2Config``'s defaults are that model."""
     from transformers import Sam2Config, Sam2Model
 
     return Sam2Model(Sam2Config()).eval()
 
 
-def dinov2_model() -> torch.nn.Module:
+def dinov2_model() -> Any:
     """DINOv2 ViT-S/14 without weights."""
     from transformers import Dinov2Config, Dinov2Model
 
@@ -53,8 +53,15 @@ def require_same_tensors(state: State, model: torch.nn.Module, source: str) -> N
 
 
 def save(state: State, out: Path) -> None:
-    """Write ``state`` as safetensors."""
+    """Write ``state`` as safetensors.
+
+    :raises WeightsError: it cannot be written, for instance because the disk is full.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-    save_file(tensors, out, metadata={"format": "pt"})
+    try:
+        save_file(tensors, out, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise WeightsError(f"cannot write {out}: {error}") from error

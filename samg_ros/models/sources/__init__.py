@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from samg_ros.errors import WeightsError
+from samg_ros.models.sources.spec import Source
 
 Log = Callable[[str], None]
 
@@ -33,10 +34,9 @@ class Fetched:
     origin: dict[str, Any] = field(default_factory=dict)
 
 
-def fetch(source: Any, work: Path, log: Log) -> Fetched:
+def fetch(source: Source, work: Path, log: Log) -> Fetched:
     """Bring ``source``'s files into the folder ``work`` and verify them.
 
-    :param source: a :class:`~samg_ros.models.checkpoints.HubSource` or ``PackageSource``.
     :raises SourceError: it cannot be reached or has not the file.
     :raises CorruptDownloadError: what arrived is not what the table names.
     """

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from samg_ros.models.checkpoints import Member
 from samg_ros.models.sources import CorruptDownloadError
+from samg_ros.models.sources.spec import Member
 
 CHUNK = 1 << 20
 
@@ -51,11 +51,11 @@ def _open(archive: Path, member: str) -> Iterator[IO[bytes]]:
         with zipfile.ZipFile(archive) as bundle, bundle.open(member) as stream:
             yield stream
         return
-    with tarfile.open(archive) as bundle:
-        stream = bundle.extractfile(member)
-        if stream is None:
+    with tarfile.open(archive) as tar:
+        file = tar.extractfile(member)
+        if file is None:
             raise ValueError("not a plain file")
-        yield stream
+        yield file
 
 
 def _copy(stream: IO[bytes], path: Path) -> tuple[int, str]:

@@ -13,9 +13,9 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from samg_ros.models.checkpoints import HubSource
 from samg_ros.models.integrity import sha256_of
 from samg_ros.models.sources import CorruptDownloadError, Fetched, Log, SourceError, child
+from samg_ros.models.sources.spec import HubSource
 
 PROBE_S = 3.0
 STALL_S = 20.0

