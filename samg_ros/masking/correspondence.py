@@ -10,45 +10,68 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def target_features(feature_map: Tensor, masks: Tensor, points: Tensor, grid: int) -> Tensor:
-    """The vectors that stand for each target: the whole of it, then each of its parts.
+def target_features(feature_map: Tensor, mask: Tensor, points: Tensor, grid: int) -> Tensor:
+    """The vectors that stand for a target in one view: the whole of it, then each of its parts.
 
-    :param feature_map: float [1, C, h, w] of the reference image.
-    :param masks: float [T, H, W], 1 on the target.
-    :param points: float [T, P, 2], part points (x, y) relative to the image, in [0, 1].
-    :param grid: cells a side on which map and masks are laid over each other.
-    :return: float [T, 1 + P, C], L2-normalised.
+    :param feature_map: float [1, C, h, w] of the view's image.
+    :param mask: float [H, W], 1 on the target.
+    :param points: float [P, 2], part points (x, y) relative to the image, in [0, 1].
+    :param grid: cells a side on which map and mask are laid over each other.
+    :return: float [1 + P, C], L2-normalised.
     """
     resized = F.interpolate(feature_map, size=(grid, grid), mode="bilinear", align_corners=False)
-    cells = resized[0].flatten(1)
-    inside = _cells_inside(masks, grid)
-    whole = torch.stack([_mean_and_max(cells[:, chosen]) for chosen in inside])
-    at = points.unsqueeze(0) * 2 - 1
+    cells = resized[0].flatten(1)[:, _cells_inside(mask, grid)]
+    whole = (cells.mean(1) + cells.amax(1)) / 2
+    at = points[None, None] * 2 - 1
     parts = F.grid_sample(resized, at, align_corners=False, padding_mode="border")
-    vectors = torch.cat([whole[:, None], parts[0].permute(1, 2, 0)], 1)
-    return F.normalize(vectors, dim=-1)
+    return F.normalize(torch.cat([whole[None], parts[0, :, 0].t()]), dim=-1)
 
 
-def similarity(feature_map: Tensor, vectors: Tensor, height: int, width: int) -> Tensor:
-    """Cosine similarity of every pixel to every vector.
+def similarity(feature_map: Tensor, vectors: Tensor) -> Tensor:
+    """Cosine similarity of every cell to every vector.
 
-    :param feature_map: float [B, C, h, w]. :param vectors: float [T, V, C], normalised.
-    :return: float [B, T, V, height, width], in [-1, 1].
+    :param feature_map: float [B, C, h, w]. :param vectors: float [..., C], normalised.
+    :return: float [B, ..., h, w], in [-1, 1].
     """
-    targets, count, _ = vectors.shape
     cells = F.normalize(feature_map, dim=1)
-    coarse = torch.einsum("bchw,vc->bvhw", cells, vectors.flatten(0, 1))
-    fine = F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)
-    return fine.unflatten(1, (targets, count))
+    flat = torch.einsum("bchw,vc->bvhw", cells, vectors.flatten(0, -2))
+    return flat.unflatten(1, vectors.shape[:-1])
 
 
-def _cells_inside(masks: Tensor, grid: int) -> Tensor:
-    """Bool [T, grid * grid]: cells at least half covered; for thin targets the most covered."""
-    covered = F.adaptive_avg_pool2d(masks.unsqueeze(1), grid).flatten(1)
-    threshold = covered.amax(1, keepdim=True).clamp(max=0.5)
-    return covered >= threshold
+def best_views(similarities: list[Tensor], present: Tensor) -> Tensor:
+    """Which view of each target fits each frame best: whose parts are found most surely.
+
+    :param similarities: for each feature map, float [B, T, K, V, h, w]; V begins with the whole.
+    :param present: bool [T, K], whether the view shows the target.
+    :return: int [B, T], a view each.
+    """
+    size = similarities[0].shape[-2:]
+    found = torch.stack([_resize(s, *size) for s in similarities]).mean(0).flatten(-2).amax(-1)
+    parts = found[..., 1:] if found.shape[-1] > 1 else found
+    return parts.mean(-1).masked_fill(~present, -torch.inf).argmax(2)
 
 
-def _mean_and_max(cells: Tensor) -> Tensor:
-    """(mean + max) / 2 over the cells of a target, [C, n] -> [C]."""
-    return (cells.mean(1) + cells.amax(1)) / 2
+def likeness(similarities: list[Tensor], views: Tensor, height: int, width: int) -> Tensor:
+    """Similarity to the chosen views' vectors, averaged over the feature maps, by pixel.
+
+    :param similarities: as in :func:`best_views`. :param views: int [B, T].
+    :return: float [B, T, V, height, width].
+    """
+    chosen = []
+    for cells in similarities:
+        index = views[:, :, None, None, None, None].expand(-1, -1, 1, *cells.shape[3:])
+        chosen.append(_resize(cells.gather(2, index)[:, :, 0], height, width))
+    return torch.stack(chosen).mean(0)
+
+
+def _resize(maps: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear, over the last two of any number of dimensions."""
+    flat = maps.flatten(1, -3)
+    fine = F.interpolate(flat, size=(height, width), mode="bilinear", align_corners=False)
+    return fine.unflatten(1, maps.shape[1:-2])
+
+
+def _cells_inside(mask: Tensor, grid: int) -> Tensor:
+    """Bool [grid * grid]: cells at least half covered; of a thin target the most covered."""
+    covered = F.adaptive_avg_pool2d(mask[None, None], grid).flatten()
+    return covered >= covered.amax().clamp(max=0.5)

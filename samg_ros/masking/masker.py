@@ -5,15 +5,17 @@ Source: SAM-G (arXiv 2312.17116); the refinement is PerSAM's cascade (arXiv 2305
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.correspondence import similarity, target_features
+from samg_ros.masking.correspondence import best_views, likeness, similarity
 from samg_ros.masking.geometry import boxes_of, inside, peak
-from samg_ros.masking.reference import Reference
+from samg_ros.masking.memory import reference_features, view_masks
+from samg_ros.masking.reference import Reference, View
 from samg_ros.masking.scale_weights import learn_scale_weights
 from samg_ros.models.base import Embedding, FeatureExtractor, Prompts, Segmenter
 
@@ -21,8 +23,9 @@ LOST, LOW_CONFIDENCE, FOUND = 0, 1, 2
 STATUS_NAMES = ("lost", "low_confidence", "found")
 
 # Decodes of the reference with slightly noisy part features, among which the scale weights learn.
-REFERENCE_VARIANTS = 4
+REFERENCE_VARIANTS = 2
 REFERENCE_NOISE = 0.02
+LEARNING_SIDE = 128
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class SamgMasker:
     ) -> None:
         self.config = config
         self.device = segmenter.device
-        self.target_names = tuple(target.name for target in reference.targets)
+        self.target_names = reference.names
         self._segmenter = segmenter
         self._features = features
         self._set_reference(reference)
@@ -83,44 +86,55 @@ class SamgMasker:
         images = images.to(self.device, non_blocking=True)
         height, width = images.shape[1:3]
         embedding, maps = self._look(_as_float(images))
-        likeness = _mean_similarity(maps, self._vectors, height, width)
-        points, labels = self._first_points(likeness)
+        similarities = self._compare(maps, self._reference.vectors)
+        views = best_views(similarities, self._reference.present)
+        alike = likeness(similarities, views, height, width)
+        points, labels = _first_points(alike)
         logits, scores = self._segmenter.decode(embedding, Prompts(points, labels))
         best = (logits * self._weights[None, ..., None, None]).sum(2)
         score = (scores * self._weights).sum(2)
         for _ in range(self.config.refine_steps):
             boxes = boxes_of(self._segmenter.to_image(best, height, width) > 0)
-            points, labels = _add_negative(points, labels, likeness[:, :, 0], boxes)
+            points, labels = _add_negative(points, labels, alike[:, :, 0], boxes)
             prompts = Prompts(points, labels, boxes, best)
             best, score = _take_best(*self._segmenter.decode(embedding, prompts))
         masks = self._segmenter.to_image(best, height, width) > 0
         return self._result(images, masks, score, points, labels)
 
+    @torch.inference_mode()
     def _set_reference(self, reference: Reference) -> None:
-        """Compute the targets' features and scale weights from the reference picture."""
-        image = torch.from_numpy(reference.image).to(self.device)[None]
-        stacked = torch.stack([torch.from_numpy(t.mask) for t in reference.targets])
-        masks = stacked.float().to(self.device)
-        points = _padded_points(reference).to(self.device)
-        with torch.inference_mode():
-            embedding, maps = self._look(_as_float(image))
-            grid = self.config.reference_grid
-            self._vectors = [target_features(m, masks, points, grid) for m in maps]
-            self._weights = torch.full((len(masks), 3), 1 / 3, device=self.device)
-            logits = self._reference_logits(embedding, maps, masks.shape[-2:])
-        self._weights = learn_scale_weights(logits, masks, self.config.scale_steps)
-
-    def _reference_logits(self, embedding: Embedding, maps: list[Tensor], size) -> Tensor:
-        """Image-size logits [K, T, 3, H, W] of the first decode, its features a little noisy."""
+        """Compute the targets' features and scale weights from the reference's views."""
+        seen = [self._look(self._upload(view)) for view in reference.views]
+        view_maps = [maps for _, maps in seen]
+        self._reference = reference_features(reference, view_maps, self.config.reference_grid)
+        height, width = _reduced(reference.views[0].image.shape[:2])
+        masks = view_masks(reference, height, width, self.device)
         generator = torch.Generator().manual_seed(0)
-        variants = []
+        logits = []
         for _ in range(REFERENCE_VARIANTS):
-            noisy = [v + _noise_like(v, generator) for v in self._vectors]
-            points, labels = self._first_points(_mean_similarity(maps, noisy, *size))
-            logits, _ = self._segmenter.decode(embedding, Prompts(points, labels))
-            flat = self._segmenter.to_image(logits.flatten(1, 2), *size)
-            variants.append(flat.unflatten(1, logits.shape[1:3])[0])
-        return torch.stack(variants)
+            for view, (embedding, maps) in enumerate(seen):
+                logits.append(self._first_logits(embedding, maps, view, generator, height, width))
+        self._weights = learn_scale_weights(
+            torch.stack(logits),
+            masks.repeat(REFERENCE_VARIANTS, 1, 1, 1),
+            self._reference.present.t().repeat(REFERENCE_VARIANTS, 1),
+            self.config.scale_steps,
+        )
+
+    def _first_logits(
+        self, embedding: Embedding, maps: list[Tensor], view: int, generator, height, width
+    ) -> Tensor:
+        """The first decode of one view, its features a little noisy: float [T, 3, H, W]."""
+        noisy = [_disturbed(v[:, view : view + 1], generator) for v in self._reference.vectors]
+        similarities = self._compare(maps, noisy)
+        first = torch.zeros(1, len(self.target_names), dtype=torch.long, device=self.device)
+        points, labels = _first_points(likeness(similarities, first, height, width))
+        logits, _ = self._segmenter.decode(embedding, Prompts(points, labels))
+        flat = self._segmenter.to_image(logits.flatten(1, 2), height, width)
+        return flat.unflatten(1, logits.shape[1:3])[0]
+
+    def _upload(self, view: View) -> Tensor:
+        return _as_float(torch.from_numpy(view.image).to(self.device)[None])
 
     def _look(self, images: Tensor) -> tuple[Embedding, list[Tensor]]:
         """Encode float images [B, 3, H, W]: the embedding, and the maps to compare cells in."""
@@ -130,14 +144,9 @@ class SamgMasker:
             maps.append(self._features(images))
         return embedding, maps
 
-    def _first_points(self, likeness: Tensor) -> tuple[Tensor, Tensor]:
-        """Most and least alike pixel of each target, then the most alike of each part."""
-        positives, _ = peak(likeness)
-        negative, _ = peak(likeness[:, :, :1], lowest=True)
-        points = torch.cat([positives[:, :, :1], negative, positives[:, :, 1:]], 2)
-        labels = torch.ones(points.shape[:3], dtype=torch.int, device=points.device)
-        labels[:, :, 1] = 0
-        return points, labels
+    def _compare(self, maps: list[Tensor], vectors: Sequence[Tensor]) -> list[Tensor]:
+        """Similarity of every cell to every vector: for each map, float [B, T, K, V, h, w]."""
+        return [similarity(m, v) for m, v in zip(maps, vectors, strict=True)]
 
     def _result(self, images, masks, score, points, labels) -> MaskBatch:
         lost = (score < self.config.lost_score) | ~masks.flatten(2).any(2)
@@ -153,16 +162,20 @@ def _as_float(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float() / 255
 
 
-def _mean_similarity(maps: list[Tensor], vectors: list[Tensor], height: int, width: int) -> Tensor:
-    """Similarity averaged over the feature maps, float [B, T, V, H, W]."""
-    each = [similarity(m, v, height, width) for m, v in zip(maps, vectors, strict=True)]
-    return torch.stack(each).mean(0)
+def _first_points(alike: Tensor) -> tuple[Tensor, Tensor]:
+    """Most and least alike pixel of each target, then the most alike of each part."""
+    positives, _ = peak(alike)
+    negative, _ = peak(alike[:, :, :1], lowest=True)
+    points = torch.cat([positives[:, :, :1], negative, positives[:, :, 1:]], 2)
+    labels = torch.ones(points.shape[:3], dtype=torch.int, device=points.device)
+    labels[:, :, 1] = 0
+    return points, labels
 
 
-def _add_negative(points, labels, likeness: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+def _add_negative(points, labels, alike: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Append each box's least alike pixel as a negative point."""
-    outside = ~inside(boxes, *likeness.shape[-2:])
-    negative, _ = peak(likeness.masked_fill(outside, torch.inf), lowest=True)
+    outside = ~inside(boxes, *alike.shape[-2:])
+    negative, _ = peak(alike.masked_fill(outside, torch.inf), lowest=True)
     points = torch.cat([points, negative[:, :, None]], 2)
     return points, torch.cat([labels, torch.zeros_like(labels[:, :, :1])], 2)
 
@@ -174,28 +187,14 @@ def _take_best(logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
     return logits.gather(2, at)[:, :, 0], score
 
 
-def _padded_points(reference: Reference) -> Tensor:
-    """Part points of all targets as float [T, P, 2], relative to the image.
-
-    Targets may have different numbers of points; a shorter list repeats its last one (or the
-    middle of the mask), which asks the decoder for the same point twice and changes no other.
-    """
-    height, width = reference.image.shape[:2]
-    longest = max(len(target.points) for target in reference.targets)
-    rows = []
-    for target in reference.targets:
-        points = torch.from_numpy(target.points).float()
-        if not len(points) and longest:
-            ys, xs = target.mask.nonzero()
-            middle = len(xs) // 2
-            points = torch.tensor([[float(xs[middle]), float(ys[middle])]])
-        missing = longest - len(points)
-        rows.append(torch.cat([points, points[-1:].expand(missing, -1)]) if missing else points)
-    stacked = torch.stack(rows)
-    return (stacked + 0.5) / torch.tensor([width, height])
+def _reduced(size: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width at which scale weights are learned: at most ``LEARNING_SIDE``."""
+    factor = min(1.0, LEARNING_SIDE / max(size))
+    return round(size[0] * factor), round(size[1] * factor)
 
 
-def _noise_like(vectors: Tensor, generator: torch.Generator) -> Tensor:
+def _disturbed(vectors: Tensor, generator: torch.Generator) -> Tensor:
+    """Part features with a little noise, as in the paper's code; the whole's stay as they are."""
     noise = torch.randn(vectors.shape, generator=generator) * REFERENCE_NOISE
-    noise[:, 0] = 0  # only the parts' features are disturbed, as in the paper's code
-    return noise.to(vectors.device)
+    noise[..., 0, :] = 0
+    return vectors + noise.to(vectors.device)

@@ -1,4 +1,4 @@
-"""The reference: one picture of the scene with the mask and part points of every target."""
+"""The reference: pictures of the scene with the mask and part points of every target."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PART_POINTS = 3
 
 @dataclass(frozen=True)
 class Target:
-    """One object to find.
+    """One object, as a view shows it.
 
-    ``mask``: bool [H, W]. ``points``: float32 [P, 2], (x, y) in pixels of the reference image,
-    each on a part of the object (SAM-G's extra points).
+    ``mask``: bool [H, W]. ``points``: float32 [P, 2], (x, y) in pixels of the view's image, each
+    on a part of the object (SAM-G's extra points).
     """
 
     name: str
@@ -30,17 +30,14 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What SAM-G is told about a scene, once.
-
-    ``image``: uint8 [H, W, 3] RGB. ``about`` records where it came from (task, camera, seed, ...).
+class View:
+    """One picture with the targets that are seen in it. ``image``: uint8 [H, W, 3] RGB.
 
     :raises InvalidReferenceError: an empty mask, a size that differs, a point outside, no target.
     """
 
     image: np.ndarray
     targets: tuple[Target, ...]
-    about: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         image = self.image
@@ -56,20 +53,43 @@ class Reference:
         for target in self.targets:
             _check(target, image.shape[:2])
 
+
+@dataclass(frozen=True)
+class Reference:
+    """What the masker is told about a scene, once.
+
+    SAM-G gives one view. Things that turn look different from behind: with further views the
+    masker takes, for every target in every frame, the one that fits best. A view may lack targets
+    that are hidden in it. ``about`` records where it came from (task, camera, seed, ...).
+
+    :raises InvalidReferenceError: no view.
+    """
+
+    views: tuple[View, ...]
+    about: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.views:
+            raise InvalidReferenceError("a reference needs at least one view")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The targets' names, in the order in which the views first show them."""
+        return tuple(dict.fromkeys(t.name for view in self.views for t in view.targets))
+
     def save(self, path: Path) -> None:
         """Write one compressed ``.npz``."""
-        header = {
-            "format": FORMAT_VERSION,
-            "names": [target.name for target in self.targets],
-            "about": self.about,
-        }
-        arrays = {"header": np.array(json.dumps(header)), "image": self.image}
-        for index, target in enumerate(self.targets):
-            arrays[f"mask_{index}"] = np.packbits(target.mask, axis=1)
-            arrays[f"points_{index}"] = target.points.astype(np.float32)
+        names = [[target.name for target in view.targets] for view in self.views]
+        header = {"format": FORMAT_VERSION, "names": names, "about": self.about}
+        arrays = {"header": np.array(json.dumps(header))}
+        for v, view in enumerate(self.views):
+            arrays[f"image_{v}"] = view.image
+            for t, target in enumerate(view.targets):
+                arrays[f"mask_{v}_{t}"] = np.packbits(target.mask, axis=1)
+                arrays[f"points_{v}_{t}"] = target.points.astype(np.float32)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path) -> Reference:
@@ -85,22 +105,14 @@ class Reference:
                         f"{path} has reference format {header['format']}; this version reads "
                         f"{FORMAT_VERSION}. Make it anew with `samg reference`"
                     )
-                image = file["image"]
-                targets = tuple(
-                    Target(
-                        name,
-                        np.unpackbits(file[f"mask_{i}"], axis=1, count=image.shape[1]) > 0,
-                        file[f"points_{i}"],
-                    )
-                    for i, name in enumerate(header["names"])
-                )
+                views = tuple(_read_view(file, v, n) for v, n in enumerate(header["names"]))
         except FileNotFoundError as error:
             raise InvalidReferenceError(
                 f"no reference at {path}; make one with `samg reference`"
             ) from error
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise InvalidReferenceError(f"{path} is not a readable reference: {error}") from error
-        return cls(image, targets, header["about"])
+        return cls(views, header["about"])
 
 
 def shipped_reference(task: str) -> Path:
@@ -126,7 +138,20 @@ def part_points(mask: np.ndarray, count: int = PART_POINTS) -> np.ndarray:
     return np.stack(chosen)
 
 
-def _check(target: Target, size: tuple[int, int]) -> None:
+def _read_view(file, v: int, names: list[str]) -> View:
+    image = file[f"image_{v}"]
+    targets = tuple(
+        Target(
+            name,
+            np.unpackbits(file[f"mask_{v}_{t}"], axis=1, count=image.shape[1]) > 0,
+            file[f"points_{v}_{t}"],
+        )
+        for t, name in enumerate(names)
+    )
+    return View(image, targets)
+
+
+def _check(target: Target, size: tuple[int, ...]) -> None:
     name = target.name
     if target.mask.shape != size or target.mask.dtype != np.bool_:
         raise InvalidReferenceError(

@@ -11,14 +11,14 @@ FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
 
 @torch.enable_grad()
-def learn_scale_weights(logits: Tensor, masks: Tensor, steps: int) -> Tensor:
+def learn_scale_weights(logits: Tensor, masks: Tensor, present: Tensor, steps: int) -> Tensor:
     """Weights of the three scales that bring their sum nearest to the reference masks.
 
-    w0 = 1 - w1 - w2; AdamW with cosine decay on dice + sigmoid focal loss.
+    w0 = 1 - w1 - w2; AdamW with cosine decay on dice + sigmoid focal loss. Each step takes one of
+    K decodes of the reference (views, with a little noise in their prompts) in turn.
 
-    :param logits: float [K, T, 3, H, W], of K decodes of the reference that differ by a little
-        noise in their prompts.
-    :param masks: float [T, H, W], the reference masks, 0 or 1.
+    :param logits: float [K, T, 3, H, W]. :param masks: float [K, T, H, W], 0 or 1.
+    :param present: bool [K, T], whether the target is seen there.
     :param steps: 0 keeps the three scales equal.
     :return: float [T, 3], rows sum to 1.
     """
@@ -28,10 +28,11 @@ def learn_scale_weights(logits: Tensor, masks: Tensor, steps: int) -> Tensor:
     optimizer = torch.optim.AdamW([free], lr=LEARNING_RATE, eps=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
     for step in range(steps):
-        mixed = (logits[step % len(logits)] * _all_three(free)[..., None, None]).sum(1)
-        loss = (_dice(mixed, masks) + _focal(mixed, masks)).sum()
+        turn = step % len(logits)
+        mixed = (logits[turn] * _all_three(free)[..., None, None]).sum(1)
+        losses = _dice(mixed, masks[turn]) + _focal(mixed, masks[turn])
         optimizer.zero_grad()
-        loss.backward()
+        (losses * present[turn]).sum().backward()
         optimizer.step()
         schedule.step()
     return _all_three(free).detach()

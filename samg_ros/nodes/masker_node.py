@@ -88,7 +88,7 @@ class MaskerNode(LifecycleNode):
         masker = build_masker(reference, self._masker_config)
         self._monitor.facts["device"] = str(masker.device)
         source = SamgFrames(masker)
-        source(reference.image)  # warm up: the first call is the slow one
+        source(reference.views[0].image)  # warm up: the first call is the slow one
         return source
 
     def _on_image(self, msg: Image) -> None:
