@@ -92,6 +92,7 @@ def train_student(
     """
     path = config.teacher
     teacher = StateTeacher.load(path, task_name) if path else StateTeacher.shipped(task_name)
+    held_out = make_background("photos")  # now, not after the training: it may be missing
     run = RunFolder(config.runs, f"{task_name}_student", config)
     task = make_task(task_name, height=_CAMERA_SIZE, width=_CAMERA_SIZE)
     start = time.monotonic()
@@ -100,7 +101,7 @@ def train_student(
             training = StudentTraining(task, teacher, config)
             losses = training.run(report)
             duration_s = round(time.monotonic() - start, 1)
-            results = score(training.policy, task)
+            results = score(training.policy, Scene(task, held_out))
     finally:
         task.close()
     record = TrainingRecord(
@@ -197,9 +198,8 @@ def _noise_backgrounds(count: int) -> list[Background]:
     return [background for background in backgrounds if background]
 
 
-def score(policy: StudentPolicy, task: Task) -> dict[str, EpisodeResults]:
-    """Held-out episodes before photographs, which training never shows, by mask source."""
-    scene = Scene(task, make_background("photos"))
+def score(policy: StudentPolicy, scene: Scene) -> dict[str, EpisodeResults]:
+    """Held-out episodes, by mask source."""
     return {
         name: evaluate(policy, scene, make_mask_source(name), EVALUATION_SEEDS)
         for name in MASK_SOURCES

@@ -1,0 +1,168 @@
+"""What every policy keeps to: each registered one, and each checkpoint that ships."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from policies.base import Observation, Policy
+from policies.checkpoint import load_checkpoint
+from policies.checkpoints import shipped_students, shipped_teachers
+from policies.registry import load_policy, policies
+from policies.teacher import StateTeacher
+from samg_ros.errors import CheckpointError, ConfigError
+
+EVERY_POLICY = [(name, task) for task in shipped_students() for name in policies.names()]
+MOST_BYTES = 4_000_000
+
+
+def observations(policy: Policy, count: int) -> list[Observation]:
+    """Random pictures and joint positions of the right sizes."""
+    rng = np.random.default_rng(0)
+    size, joints = policy.spec.image_size, len(policy.spec.joint_names)
+    return [
+        Observation(
+            rng.integers(256, size=(size, size, 3), dtype=np.uint8),
+            rng.normal(size=joints).astype(np.float32),
+        )
+        for _ in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[tuple[str, str], Policy]:
+    """Policies by name and task, loaded once."""
+    return {}
+
+
+@pytest.fixture
+def policy(name: str, task: str, loaded: dict[tuple[str, str], Policy]) -> Policy:
+    if (name, task) not in loaded:
+        loaded[name, task] = load_policy(name, task)
+    return loaded[name, task]
+
+
+def test_something_ships() -> None:
+    assert "adroit_door" in shipped_students() and "adroit_door" in shipped_teachers()
+
+
+@pytest.mark.parametrize(("name", "task"), EVERY_POLICY)
+class TestEveryPolicy:
+    def test_spec_is_complete(self, policy: Policy, task: str) -> None:
+        spec = policy.spec
+        assert spec.task == task and spec.camera and spec.control_dt_s > 0
+        assert spec.joint_names and len(set(spec.joint_names)) == len(spec.joint_names)
+        assert len(spec.actuated_joints) == len(spec.command_low) == len(spec.command_high)
+        assert np.all(np.less(spec.command_low, spec.command_high))
+        assert spec.command_mode in ("position", "velocity", "effort")
+
+    def test_actions_have_the_right_shape_and_range(self, policy: Policy) -> None:
+        policy.reset()
+        for observation in observations(policy, 5):
+            action = policy.act(observation)
+            assert action.shape == (len(policy.spec.actuated_joints),)
+            assert action.dtype == np.float32 and np.abs(action).max() <= 1
+
+    def test_reset_starts_over(self, policy: Policy) -> None:
+        steps = observations(policy, 6)
+        policy.reset()
+        first = [policy.act(observation) for observation in steps]
+        policy.reset()
+        np.testing.assert_array_equal(first, [policy.act(observation) for observation in steps])
+
+    def test_inputs_are_not_changed(self, policy: Policy) -> None:
+        observation = observations(policy, 1)[0]
+        image, joints = observation.image.copy(), observation.joints.copy()
+        policy.act(observation)
+        np.testing.assert_array_equal(observation.image, image)
+        np.testing.assert_array_equal(observation.joints, joints)
+
+    def test_the_rest_of_the_process_keeps_its_threads(self, policy: Policy) -> None:
+        threads = torch.get_num_threads()
+        policy.act(observations(policy, 1)[0])
+        assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("task", shipped_students())
+class TestEveryShippedStudent:
+    def test_is_small_and_tells_where_it_comes_from(self, task: str) -> None:
+        path = shipped_students()[task]
+        assert path.stat().st_size < MOST_BYTES
+        record = load_checkpoint(path, kind="student", task=task).record
+        assert task in record.command and set(record.scores) >= {"oracle", "none", "black"}
+
+    def test_uses_earlier_frames_and_the_picture(self, task: str) -> None:
+        policy = load_policy("student", task)
+        one, two = observations(policy, 2)
+        alone = policy.act(one)
+        policy.reset()
+        policy.act(Observation(two.image, one.joints))
+        assert not np.array_equal(policy.act(one), alone)
+
+    def test_is_fast_enough_for_any_camera(self, task: str) -> None:
+        policy = load_policy("student", task)
+        observation = observations(policy, 1)[0]
+        policy.act(observation)
+        # The fastest of many, so that a busy machine does not fail it; 300 a second are promised.
+        durations_s = []
+        for _ in range(100):
+            start = time.perf_counter()
+            policy.act(observation)
+            durations_s.append(time.perf_counter() - start)
+        assert min(durations_s) < 1 / 300
+
+    def test_truncated_copy_is_refused(self, task: str, tmp_path: Path) -> None:
+        torn = tmp_path / "torn.safetensors"
+        torn.write_bytes(shipped_students()[task].read_bytes()[:100_000])
+        with pytest.raises(CheckpointError, match=r"torn\.safetensors: truncated"):
+            load_policy(torn, task)
+
+    def test_is_refused_for_another_task(self, task: str) -> None:
+        with pytest.raises(CheckpointError, match=f"trained for task '{task}'"):
+            load_policy(shipped_students()[task], "another_task")
+
+
+@pytest.mark.parametrize("task", shipped_teachers())
+def test_every_shipped_teacher_labels_states(task: str) -> None:
+    assert shipped_teachers()[task].stat().st_size < MOST_BYTES
+    teacher = StateTeacher.shipped(task)
+    size = len(teacher.state.mean)
+    label = teacher.label(np.zeros(size))
+    assert label.shape == (len(teacher.spec.actuated_joints),)
+    assert label.dtype == np.float32 and np.abs(label).max() <= 1
+    with pytest.raises(ConfigError, match=f"expects {size} values"):
+        teacher.label(np.zeros(size + 1))
+
+
+def test_a_teacher_is_not_a_policy() -> None:
+    path = shipped_teachers()["adroit_door"]
+    with pytest.raises(CheckpointError, match="a student is needed"):
+        load_policy(path, "adroit_door")
+
+
+def test_unknown_names_list_the_choices() -> None:
+    with pytest.raises(ConfigError, match="random, student, or the path"):
+        load_policy("nonsense", "adroit_door")
+    with pytest.raises(CheckpointError, match="there is one for: adroit_door"):
+        load_policy("student", "adroit_pen")
+    with pytest.raises(ConfigError, match="unknown task"):
+        load_policy("random", "nonsense")
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load_policy(Path("missing") / "x.safetensors", "adroit_door")
+
+
+def test_policies_import_without_the_simulator_and_ros() -> None:
+    """A robot's computer has neither mujoco nor, outside a node, rclpy."""
+    code = (
+        "import sys\n"
+        "for name in ('mujoco', 'rclpy', 'matplotlib'): sys.modules[name] = None\n"
+        "from policies.registry import load_policy\n"
+        "load_policy('student', 'adroit_door')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,139 @@
+"""Minutes of training in seconds: the loops run, losses fall, runs leave their folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policies.collect import Drive, collect
+from policies.dataset import Dataset, Episode
+from policies.evaluation import EpisodeResults, evaluate
+from policies.mask_source import MASK_SOURCES, make_mask_source
+from policies.networks import StudentNet, StudentNetConfig
+from policies.preprocessing import FrameStack, Normalizer
+from policies.registry import load_policy
+from policies.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS, training_seed
+from policies.student_learner import StudentLearner
+from policies.teacher import StateTeacher
+from policies.threads import single_thread
+from policies.train_teacher import TeacherConfig, train_teacher
+from samg_ros.errors import ConfigError
+from sim_bridge.backgrounds import make_background
+from sim_bridge.scene import Scene
+from sim_bridge.task import Task, make_task
+
+TASK = "adroit_door"
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return make_task(TASK)
+
+
+@pytest.fixture(scope="module")
+def episodes(task: Task) -> list[Episode]:
+    """Two short episodes that the teacher drives."""
+    teacher, drive = StateTeacher.shipped(TASK), Drive(1.0, 0.05, 20, 5)
+    backgrounds = [make_background("noise"), make_background("noise")]
+    return [
+        collect(Scene(task), backgrounds, teacher, None, drive, 84, seed)
+        for seed in (10_000, 10_001)
+    ]
+
+
+def test_an_episode_is_masked_resized_and_labelled(episodes: list[Episode]) -> None:
+    episode = episodes[0]
+    assert episode.frames.shape == (20, 2, 3, 84, 84) and episode.frames.dtype == np.uint8
+    assert episode.joints.shape == episode.labels.shape == (20, 28)
+    assert np.abs(episode.labels).max() <= 1 and not episode.success
+    black = (episode.frames == 0).all(axis=2).mean()
+    assert 0.3 < black < 0.95
+    # The maskings differ: other faults, other backgrounds.
+    assert (episode.frames[:, 0] != episode.frames[:, 1]).any()
+
+
+def test_sampled_stacks_are_what_a_frame_stack_gives(episodes: list[Episode]) -> None:
+    dataset = Dataset(3, 100, episodes)
+    assert len(dataset) == 40
+    expected = set()
+    for episode in episodes:
+        for masking in range(2):
+            stack = FrameStack(3)
+            expected |= {stack.push(frame).tobytes() for frame in episode.frames[:, masking]}
+    images = dataset.sample(64, np.random.default_rng(0)).images.numpy()
+    assert images.shape == (64, 9, 84, 84)
+    assert {image.tobytes() for image in images} <= expected
+
+
+def test_training_on_labelled_masks_reduces_the_loss(episodes: list[Episode]) -> None:
+    dataset = Dataset(3, 40, episodes)
+    learner = StudentLearner(
+        StudentNet(StudentNetConfig(84, 3, joints=28, actions=28, features=32, hidden=32)),
+        Normalizer.fit(dataset.joints, 0.01),
+        Normalizer.fit(dataset.states, 0.01),
+        steps=60,
+        learning_rate=1e-3,
+        state_weight=0.1,
+        average_decay=0.9,
+    )
+    rng = np.random.default_rng(0)
+    with single_thread():
+        losses = [learner.fit(dataset, updates=20, batch_size=16, rng=rng) for _ in range(3)]
+    assert losses[2] < 0.5 * losses[0]
+
+
+def test_teacher_training_leaves_a_run_folder(tmp_path: Path) -> None:
+    expert = tmp_path / "expert.npz"
+    rng = np.random.default_rng(0)
+    shapes = {"w0": (8, 39), "b0": 8, "w1": (8, 8), "b1": 8, "w2": (28, 8), "b2": 28}
+    arrays = {name: rng.normal(0, 0.3, shape) for name, shape in shapes.items()}
+    scales = {"in_shift": np.zeros(39), "in_scale": np.ones(39)}
+    scales |= {"out_shift": np.zeros(28), "out_scale": np.ones(28)}
+    np.savez(expert, **arrays, **scales)
+    config = TeacherConfig(expert, iterations=2, episodes=1, updates=100, runs=tmp_path)
+    lines: list[str] = []
+    path = train_teacher(TASK, config, lambda _, line: lines.append(line))
+    assert {item.name for item in path.parent.iterdir()} == {
+        "config.json",
+        "results.json",
+        "curve.png",
+        path.name,
+    }
+    record = json.loads((path.parent / "results.json").read_text())["record"]
+    assert record["command"] == f"samg train teacher {TASK} --expert expert.npz"
+    first, last = (float(line.split()[1].rstrip(",")) for line in lines)
+    assert last < first
+    assert StateTeacher.load(path, TASK).spec.task == TASK
+
+
+def test_seeds_for_training_validation_and_evaluation_never_meet() -> None:
+    assert not set(EVALUATION_SEEDS) & set(VALIDATION_SEEDS)
+    assert training_seed(0, 0) > max(*EVALUATION_SEEDS, *VALIDATION_SEEDS)
+
+
+def test_evaluation_is_reproducible_and_tells_success(task: Task) -> None:
+    scene, policy = Scene(task, make_background("photos")), load_policy("student", TASK)
+    one, two = (evaluate(policy, scene, make_mask_source("oracle+noise"), [3]) for _ in range(2))
+    assert one == two and one.success_rate == 1
+    assert 20 < (one.episodes[0].success_step or 0) < 40
+    assert np.isnan(EpisodeResults(()).success_rate)
+
+
+def test_mask_sources_show_what_they_say(task: Task) -> None:
+    scene = Scene(task, make_background("photos"))
+    scene.reset(0)
+    frame = scene.observe()
+    sources = {name: make_mask_source(name) for name in MASK_SOURCES}
+    for source in sources.values():
+        source.reset(0)
+    images = {name: source(frame) for name, source in sources.items()}
+    seen = frame.targets > 0
+    np.testing.assert_array_equal(images["none"], frame.rgb)
+    np.testing.assert_array_equal(images["oracle"][seen], frame.rgb[seen])
+    assert not images["oracle"][~seen].any() and not images["black"].any()
+    assert images["oracle+noise"][~seen].any()
+    with pytest.raises(ConfigError, match=r"choose one of: oracle, oracle\+noise, none, black"):
+        make_mask_source("samg")
