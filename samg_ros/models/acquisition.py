@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from samg_ros.errors import WeightsError
-from samg_ros.models import cache, records
+from samg_ros.models import cache, conversion, records
 from samg_ros.models.checkpoints import Checkpoint
 from samg_ros.models.integrity import check_frame
 from samg_ros.models.sources import CorruptDownloadError, Fetched, Log, fetch
@@ -42,15 +42,15 @@ def _take(
     checkpoint: Checkpoint, source: Source, place: Path, log: Log
 ) -> tuple[Path, dict[str, Any]]:
     """One source: fetch, convert, check, put."""
-    from samg_ros.models.conversion import convert
-
     cache.require_space(SPACE_FACTOR * source.size)
+    if source.converter:
+        conversion.require_tools(source.converter)
     fetched = _fetch_whole(source, place, log)
     made, check = fetched.files[0], {}
     if source.converter:
         log(f"{checkpoint.name}: converting")
         made = place / checkpoint.file_name
-        check = convert(source.converter, fetched.files, made)
+        check = conversion.convert(source.converter, fetched.files, made)
         log(f"{checkpoint.name}: {_describe(check)}")
     check_frame(made)
     record = records.make(checkpoint, source, made)

@@ -51,15 +51,27 @@ class Entry:
     record: dict[str, Any]
     problem: str = ""
 
+    @property
+    def usable(self) -> bool:
+        """Whether there is a file that is whole as far as was looked."""
+        return self.state in ("whole", "unrecorded")
+
 
 def look(checkpoint: Checkpoint, *, full: bool = False) -> Entry:
-    """Check what is in the cache: form and size, and with ``full`` the sha256 too."""
-    path = path_of(checkpoint)
+    """Check what is in the cache: form and size, and with ``full`` the sha256 too.
+
+    :raises WeightsError: the folder or the file cannot be read.
+    """
+    with explained_errors():
+        return _look(path_of(checkpoint), full)
+
+
+def _look(path: Path, full: bool) -> Entry:
     if not path.is_file():
         return Entry(path, "absent", {})
     try:
         check_frame(path)
-    except (WeightsError, OSError) as error:
+    except WeightsError as error:
         return Entry(path, "damaged", {}, str(error))
     record = records.read(path)
     if not record:
@@ -117,7 +129,7 @@ def explained_errors() -> Iterator[None]:
         if error.errno in NO_SPACE:
             reason = "the disk is full; make room"
         elif error.errno in NO_PERMISSION:
-            reason = "it cannot be written; change its permissions"
+            reason = "permission denied; change its permissions"
         else:
             reason = "it cannot be used; mend it"
         raise WeightsError(

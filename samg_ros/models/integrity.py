@@ -34,7 +34,9 @@ def check_frame(path: Path) -> None:
     if path.suffix == ".safetensors":
         _check_safetensors(path)
     elif not zipfile.is_zipfile(path):
-        raise WeightsError(f"{path} is not a whole PyTorch file (its directory is missing)")
+        raise WeightsError(
+            f"{path} is not a whole PyTorch file (the zip directory at its end is missing)"
+        )
 
 
 def _check_safetensors(path: Path) -> None:

@@ -55,8 +55,12 @@ def resolve(
     """
     checkpoint = checkpoints.get(name)
     if path is not None:
-        return _explicit(checkpoint, Path(path).expanduser(), log)
-    return _cached(checkpoint, log, recheck) or fetch(name, log)
+        try:
+            return _explicit(checkpoint, Path(path).expanduser(), log)
+        except OSError as error:
+            raise WeightsError(f"{name}: {path} cannot be read: {error}") from error
+    entry = cache.look(checkpoint, full=recheck)
+    return _cached(checkpoint, entry, log) if entry.usable else fetch(name, log)
 
 
 def fetch(name: str, log: Log = print, *, force: bool = False) -> WeightsFile:
@@ -67,9 +71,12 @@ def fetch(name: str, log: Log = print, *, force: bool = False) -> WeightsFile:
     """
     checkpoint = checkpoints.get(name)
     with cache.exclusive(checkpoint, log) as work:
-        # Another process may have fetched it while this one waited for its turn.
-        if not force and (found := _cached(checkpoint, log, recheck=True)):
-            return found
+        # Looked at here, because another process may have fetched it while this one waited.
+        entry = cache.look(checkpoint, full=True)
+        if entry.usable and not force:
+            return _cached(checkpoint, entry, log)
+        if entry.problem:
+            log(f"{name}: {entry.problem}: fetching it again")
         path, record = acquire(checkpoint, work, log)
     return _taken(checkpoint, path, record["source"], record, log)
 
@@ -97,15 +104,10 @@ def _explicit(checkpoint: Checkpoint, path: Path, log: Log) -> WeightsFile:
     return _taken(checkpoint, file, "path", record, log)
 
 
-def _cached(checkpoint: Checkpoint, log: Log, recheck: bool) -> WeightsFile | None:
-    """The cache's copy if it is whole; a damaged one is announced and ignored."""
-    entry = cache.look(checkpoint, full=recheck)
-    if entry.state == "damaged":
-        log(f"{checkpoint.name}: {entry.problem}: fetching it again")
-    if entry.state in ("damaged", "absent"):
-        return None
+def _cached(checkpoint: Checkpoint, entry: cache.Entry, log: Log) -> WeightsFile:
+    """The cache's copy, identified where it has no record."""
     record = entry.record
-    if entry.state == "unrecorded":
+    if not record:
         record = records.identify(checkpoint, entry.path)
         log(f"{checkpoint.name}: {entry.path} has no record; taken as {record['variant']}")
         # A folder that cannot be written serves as well: the file is identified each time.

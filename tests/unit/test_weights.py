@@ -168,9 +168,9 @@ def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path, known, monkeypat
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_no_permission_says_what_to_do(tmp_path, known, monkeypatch):
-    tmp_path.chmod(0o500)
-    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
-    with pytest.raises(WeightsError, match="cannot be written"):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "closed" / "cache"))
+    with pytest.raises(WeightsError, match="permission denied"):
         weights.resolve("tiny", log=lambda _: None)
 
 

@@ -14,6 +14,7 @@ from samg_ros.models.conversion import (
     dinov2_hub,
     numerics,
     onnx_runtime,
+    require_tools,
     sam2_decoder,
     sam2_encoder,
     sam2_hub,
@@ -142,6 +143,13 @@ def test_the_check_image_has_something_to_segment():
 def test_a_missing_tool_is_named():
     with pytest.raises(WeightsError, match=r"pip install samg_ros\[weights\]"):
         onnx_runtime.require("onnx_that_is_not_installed")
+
+
+def test_tools_are_asked_for_before_the_download(monkeypatch):
+    monkeypatch.setattr("samg_ros.models.conversion.sam2_onnx.TOOLS", ("no_such_tool",))
+    with pytest.raises(WeightsError, match="no_such_tool"):
+        require_tools("sam2_onnx")
+    require_tools("sam2_hub")
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):

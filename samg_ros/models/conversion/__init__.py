@@ -7,6 +7,17 @@ from pathlib import Path
 from typing import Any
 
 
+def require_tools(converter: str) -> None:
+    """Return if what ``converter`` imports is installed; asked before anything is downloaded.
+
+    :raises WeightsError: it is not; the message says what to install.
+    """
+    from samg_ros.models.conversion import onnx_runtime
+
+    for tool in getattr(importlib.import_module(f"{__name__}.{converter}"), "TOOLS", ()):
+        onnx_runtime.require(tool)
+
+
 def convert(converter: str, files: tuple[Path, ...], out: Path) -> dict[str, Any]:
     """Write the safetensors file ``out`` from ``files``.
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from samg_ros.models.conversion.state import State
 
+TOOLS = onnx_runtime.NEEDED
 BACKBONE = "backbone."
 CHECK_SIDE = 224  # the export's fixed input size, px
 CHECK_LAYER = 9  # the layer whose hidden state is used

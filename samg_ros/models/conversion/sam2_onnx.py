@@ -16,6 +16,7 @@ from samg_ros.models.conversion.state import require_same_tensors, sam2_model
 if TYPE_CHECKING:
     from samg_ros.models.conversion.state import State
 
+TOOLS = onnx_runtime.NEEDED
 ABSENT_HEAD = "mask_decoder.pred_obj_score_head."
 CHECK_SIDE = 1024  # the encoder's fixed input size, px
 CHECK_POINT = (410.0, 563.0)  # inside the check image's disc: x, y in px

@@ -16,6 +16,7 @@ from samg_ros.models.sources import Log, SourceError
 ROS_WHEELS_VARIABLES = ("LD_LIBRARY_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE")
 POLL_S = 0.1
 LOG_EVERY_S = 5.0
+ERROR_MARKS = ("ERROR: ", "npm error ", "npm ERR! ")
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -77,13 +78,14 @@ def run(
     if stalled:
         raise SourceError(f"{what}: nothing arrived for {stall_s:.0f} s")
     if child.returncode:
-        raise SourceError(f"{what} failed: {_last_words(err_path, out_path)}")
+        raise SourceError(f"{what} failed: {_complaint(err_path, out_path)}")
     return out_path.read_text(errors="replace")
 
 
 def _watch(child: subprocess.Popen, work: Path, log: Log, what: str, stall_s: float) -> bool:
     """Wait for ``child``; true if nothing grew under ``work`` for ``stall_s``."""
-    size, grown_at = 0, time.monotonic()
+    before_all = size = folder_bytes(work)
+    grown_at = time.monotonic()
     measured_at = logged_at = grown_at
     while child.poll() is None:
         time.sleep(POLL_S)
@@ -97,7 +99,7 @@ def _watch(child: subprocess.Popen, work: Path, log: Log, what: str, stall_s: fl
             return True
         if now - logged_at > LOG_EVERY_S:
             logged_at = now
-            log(f"{what}: {size / 1e6:.0f} MB written so far")
+            log(f"{what}: {(size - before_all) / 1e6:.0f} MB written so far")
     return False
 
 
@@ -108,11 +110,16 @@ def _stop(child: subprocess.Popen) -> None:
         child.wait()
 
 
-def _last_words(*paths: Path) -> str:
-    """The last lines a child wrote, joined; the first of ``paths`` that is not empty."""
+def _complaint(*paths: Path) -> str:
+    """Why a child failed, in its own words; from the first of ``paths`` that is not empty.
+
+    npm and pip mark their errors and say the reason first; a traceback says it last.
+    """
     for path in paths:
         lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
         lines = [line for line in lines if line]
+        marked = [line for line in lines if line.startswith(ERROR_MARKS)]
         if lines:
-            return " | ".join(lines[-3:])[-600:]
+            last = [] if lines[-1] in marked else lines[-1:]
+            return " | ".join([*marked[:4], *last])[:600]
     return "it gave no reason"

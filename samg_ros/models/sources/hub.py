@@ -25,8 +25,11 @@ DOWNLOAD = """
 import json, sys
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 repo, name, revision, folder = sys.argv[1:]
-stated = get_hf_file_metadata(hf_hub_url(repo, name, revision=revision))
-path = hf_hub_download(repo, name, revision=stated.commit_hash or revision, local_dir=folder)
+try:
+    stated = get_hf_file_metadata(hf_hub_url(repo, name, revision=revision))
+    path = hf_hub_download(repo, name, revision=stated.commit_hash or revision, local_dir=folder)
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
 print(json.dumps({"path": path, "etag": stated.etag, "size": stated.size,
                   "commit": stated.commit_hash}))
 """

