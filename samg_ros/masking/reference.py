@@ -120,6 +120,24 @@ def shipped_reference(task: str) -> Path:
     return Path(__file__).parent / "references" / f"{task}.npz"
 
 
+def find_reference(name: str) -> Path:
+    """The file a ``reference`` parameter means: a path, or a task's shipped one.
+
+    :raises InvalidReferenceError: empty, or neither.
+    """
+    if not name:
+        raise InvalidReferenceError(
+            "set the parameter 'reference' to a .npz made by `samg reference`"
+        )
+    path, shipped = Path(name).expanduser(), shipped_reference(name)
+    if path.is_file() or shipped.is_file():
+        return path if path.is_file() else shipped
+    known = sorted(p.stem for p in shipped.parent.glob("*.npz"))
+    raise InvalidReferenceError(
+        f"no reference {name!r}: neither a file nor one of {', '.join(known)}"
+    )
+
+
 def part_points(mask: np.ndarray, count: int = PART_POINTS) -> np.ndarray:
     """Spread ``count`` points over a mask, away from its edge, by farthest-point sampling.
 

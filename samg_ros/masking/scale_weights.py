@@ -10,6 +10,7 @@ LEARNING_RATE = 1e-3
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
 
+@torch.inference_mode(False)
 @torch.enable_grad()
 def learn_scale_weights(logits: Tensor, masks: Tensor, present: Tensor, steps: int) -> Tensor:
     """Weights of the three scales that bring their sum nearest to the reference masks.
@@ -22,8 +23,8 @@ def learn_scale_weights(logits: Tensor, masks: Tensor, present: Tensor, steps: i
     :param steps: 0 keeps the three scales equal.
     :return: float [T, 3], rows sum to 1.
     """
-    # The model's outputs are inference tensors, which autograd refuses: a copy is not.
-    logits = logits.clone()
+    # The models' outputs are inference tensors, which autograd refuses: copies are not.
+    logits, masks, present = logits.clone(), masks.clone(), present.clone()
     free = torch.full((logits.shape[1], 2), 1 / 3, device=logits.device, requires_grad=True)
     optimizer = torch.optim.AdamW([free], lr=LEARNING_RATE, eps=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))

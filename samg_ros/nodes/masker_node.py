@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import Image
 
-from samg_ros.errors import ConfigError, ImageError
+from samg_ros.errors import ImageError
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.frames import FrameMask, MaskSource, UniformFrames, whole_mask
 from samg_ros.masking.lost import LostFrames
 from samg_ros.masking.overlay import draw_overlay
-from samg_ros.masking.reference import Reference, shipped_reference
+from samg_ros.masking.reference import Reference, find_reference
 from samg_ros.nodes.masker_config import MaskerNodeConfig
 from samg_ros.ros import qos
 from samg_ros.ros.diagnostics import Monitor
@@ -154,20 +153,6 @@ class MaskerNode(LifecycleNode):
         self._monitor.facts.update(result.targets)
         lost = [name for name, status in result.targets.items() if status == "lost"]
         self._monitor.warning = f"lost: {', '.join(lost)}" if lost else ""
-
-
-def find_reference(name: str) -> Path:
-    """The file a ``reference`` parameter means: a path, or a task's shipped one.
-
-    :raises ConfigError: empty, or neither.
-    """
-    if not name:
-        raise ConfigError("set the parameter 'reference' to a .npz made by `samg reference`")
-    path, shipped = Path(name).expanduser(), shipped_reference(name)
-    if path.is_file() or shipped.is_file():
-        return path if path.is_file() else shipped
-    known = sorted(p.stem for p in shipped.parent.glob("*.npz"))
-    raise ConfigError(f"no reference {name!r}: neither a file nor one of {', '.join(known)}")
 
 
 def main(args: list[str] | None = None) -> int:
