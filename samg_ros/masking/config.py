@@ -24,7 +24,7 @@ class MaskerConfig:
         512, "side of the segmenter's square input", unit="px", low=128, high=2048
     )
     feature_size: int = parameter(
-        448, "side of the second feature model's square input", unit="px", low=56, high=1022
+        224, "side of the second feature model's square input", unit="px", low=56, high=1022
     )
     reference_grid: int = parameter(
         64, "cells a side on which reference features are averaged", low=8, high=256

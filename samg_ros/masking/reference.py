@@ -13,7 +13,7 @@ import numpy as np
 from samg_ros.errors import InvalidReferenceError
 
 FORMAT_VERSION = 1
-PART_POINTS = 3
+PART_POINTS = 5
 
 
 @dataclass(frozen=True)
@@ -139,20 +139,39 @@ def find_reference(name: str) -> Path:
 
 
 def part_points(mask: np.ndarray, count: int = PART_POINTS) -> np.ndarray:
-    """Spread ``count`` points over a mask, away from its edge, by farthest-point sampling.
+    """One point in each of ``count`` parts of a mask: k-means of its pixels.
+
+    The clusters begin at points spread by farthest-point sampling, so the result is the same
+    every time. A point lies at least two pixels from the edge where the mask is thick enough.
 
     :param mask: bool [H, W], not empty.
-    :return: float32 [count, 2], (x, y) in pixels.
+    :return: float32 [P, 2], (x, y) in pixels; P is ``count``, or fewer for a mask of fewer pixels.
     """
+    pixels = _coordinates(mask)
+    spread = _farthest_points(pixels, min(count, len(pixels)))
+    labels = _squared_distances(pixels, spread).argmin(1).astype(np.int32)
+    stop = (cv2.TERM_CRITERIA_MAX_ITER, 50, 0)
+    start = cv2.KMEANS_USE_INITIAL_LABELS
+    _, _, centres = cv2.kmeans(pixels, len(spread), labels, stop, 1, start)
     depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    # Thin objects have no pixel two deep: half the deepest then.
-    ys, xs = np.nonzero(depth >= min(2.0, depth.max() / 2))
-    candidates = np.stack([xs, ys], 1).astype(np.float32)
-    centre = candidates.mean(0)
-    chosen = [candidates[np.argmin(((candidates - centre) ** 2).sum(1))]]
+    inner = _coordinates(depth >= min(2.0, depth.max()))
+    return inner[_squared_distances(inner, centres).argmin(0)]
+
+
+def _coordinates(mask: np.ndarray) -> np.ndarray:
+    """(x, y) of a mask's pixels, float32 [n, 2]."""
+    ys, xs = np.nonzero(mask)
+    return np.stack([xs, ys], 1).astype(np.float32)
+
+
+def _squared_distances(pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return ((pixels[:, None] - points[None]) ** 2).sum(2)
+
+
+def _farthest_points(pixels: np.ndarray, count: int) -> np.ndarray:
+    chosen = [pixels[_squared_distances(pixels, pixels.mean(0)[None]).argmin()]]
     while len(chosen) < count:
-        distances = np.min([((candidates - point) ** 2).sum(1) for point in chosen], axis=0)
-        chosen.append(candidates[np.argmax(distances)])
+        chosen.append(pixels[_squared_distances(pixels, np.stack(chosen)).min(1).argmax()])
     return np.stack(chosen)
 
 
