@@ -1,0 +1,75 @@
+"""A simulated task in the loop: bridge, masker and policy, and a recorder if asked for."""
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+from samg_ros.masking.config import MaskerConfig
+from samg_ros.nodes.policy_config import PolicyNodeConfig
+from samg_ros.ros.launching import (
+    argument,
+    common_arguments,
+    if_recording,
+    node,
+    recorder,
+    recording_arguments,
+    required,
+    values,
+)
+from sim_bridge.bridge_config import BridgeConfig
+
+# What this file calls the sources of masks, and what the masker calls them.
+MASKS = {"samg": "samg", "oracle": "topic", "none": "none"}
+
+
+def generate_launch_description() -> LaunchDescription:
+    mask = DeclareLaunchArgument(
+        "mask",
+        default_value="samg",
+        choices=list(MASKS),
+        description="where masks come from: the method, the simulator's truth, or no masking",
+    )
+    return LaunchDescription(
+        [
+            argument(BridgeConfig, "task"),
+            argument(BridgeConfig, "background"),
+            mask,
+            argument(BridgeConfig, "mode"),
+            argument(BridgeConfig, "seed"),
+            argument(MaskerConfig, "device"),
+            argument(PolicyNodeConfig, "policy"),
+            *recording_arguments(),
+            *common_arguments(),
+            OpaqueFunction(function=nodes),
+        ]
+    )
+
+
+def nodes(context: LaunchContext) -> list[Node]:
+    mask_source = MASKS[context.launch_configurations["mask"]]
+    task = values(BridgeConfig, "task")
+    return [
+        node(
+            context,
+            "bridge_node",
+            task | values(BridgeConfig, "background", "mode", "seed"),
+            on_exit=required,
+        ),
+        node(
+            context,
+            "masker_node",
+            # The references that ship are called after their tasks.
+            {"reference": task["task"], "mask_source": mask_source}
+            | values(MaskerConfig, "device"),
+            remappings=[("image", "image_raw"), ("mask_in", "bridge/mask_truth")],
+            on_exit=required,
+        ),
+        node(
+            context,
+            "policy_node",
+            task | values(PolicyNodeConfig, "policy") | {"use_sim_time": True},
+            remappings=[("image", "masker/image")],
+            on_exit=required,
+        ),
+        recorder(context, condition=if_recording()),
+    ]
