@@ -147,6 +147,8 @@ def part_points(mask: np.ndarray, count: int = PART_POINTS) -> np.ndarray:
     :param mask: bool [H, W], not empty.
     :return: float32 [P, 2], (x, y) in pixels; P is ``count``, or fewer for a mask of fewer pixels.
     """
+    if count == 0:
+        return np.zeros((0, 2), np.float32)
     pixels = _coordinates(mask)
     spread = _farthest_points(pixels, min(count, len(pixels)))
     labels = _squared_distances(pixels, spread).argmin(1).astype(np.int32)

@@ -5,13 +5,24 @@ from __future__ import annotations
 from typing import TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import InvalidParameterException, InvalidParameterValueException
+from rclpy.exceptions import (
+    InvalidParameterException,
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+)
 from rclpy.node import Node
 
 from samg_ros.errors import ConfigError
 from samg_ros.parameters import Parameter, parameters_of
 
 Config = TypeVar("Config")
+
+_REFUSED = (
+    InvalidParameterException,
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+    TypeError,
+)
 
 
 def declare(node: Node, config: type[Config]) -> Config:
@@ -21,13 +32,15 @@ def declare(node: Node, config: type[Config]) -> Config:
     """
     values = {}
     for parameter in parameters_of(config):
+        is_list = isinstance(parameter.default, list)
+        # rclpy takes an empty list for one of bytes: an empty text stands in, and is dropped.
+        default = (parameter.default or [""]) if is_list else parameter.default
         try:
-            declared = node.declare_parameter(
-                parameter.name, parameter.default, _descriptor(parameter)
-            )
-        except (InvalidParameterException, InvalidParameterValueException, TypeError) as error:
+            declared = node.declare_parameter(parameter.name, default, _descriptor(parameter))
+        except _REFUSED as error:
             raise ConfigError(f"parameter {parameter.name}: {error}") from error
-        values[parameter.name] = declared.value
+        value = declared.value
+        values[parameter.name] = [item for item in value if item != ""] if is_list else value
     return config(**values)
 
 
