@@ -91,4 +91,4 @@ def documented(cls: type[T]) -> type[T]:
 
 
 def _bound(value: float | None) -> str:
-    return "any" if value is None else f"{value:g}"
+    return "any" if value is None else f"{value:.10g}"

@@ -7,6 +7,7 @@ import sys
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("samg_ros.cli.demo", "run the whole loop: bridge, masker, policy, recorder"),
+    "node": ("samg_ros.cli.node", "run one node: bridge, masker, policy or recorder"),
     "weights": ("samg_ros.cli.weights", "list, fetch, verify and locate checkpoints"),
     "reference": ("samg_ros.cli.reference", "make a reference (image, masks, points)"),
     "train": ("samg_ros.cli.train", "train a state teacher or a masked-image student"),

@@ -1,0 +1,115 @@
+"""The README's tables, generated from the code: ``python -m samg_ros.documentation README.md``."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import sys
+from pathlib import Path
+
+from samg_ros.errors import ConfigError
+from samg_ros.parameters import Parameter, parameters_of
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Each node: the sources that make its topics, and the dataclasses of its parameters.
+NODES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "bridge": (
+        ("sim_bridge/bridge_node.py", "sim_bridge/bridge_output.py"),
+        ("sim_bridge.bridge_config.BridgeConfig",),
+    ),
+    "masker": (
+        ("samg_ros/nodes/masker_node.py",),
+        (
+            "samg_ros.nodes.masker_config.MaskerNodeConfig",
+            "samg_ros.masking.config.MaskerConfig",
+        ),
+    ),
+    "policy": (
+        ("samg_ros/nodes/policy_node.py",),
+        ("samg_ros.nodes.policy_config.PolicyNodeConfig",),
+    ),
+    "recorder": (
+        ("samg_ros/nodes/recorder_node.py",),
+        ("samg_ros.nodes.recorder_config.RecorderConfig",),
+    ),
+}
+CALLS = {
+    "create_subscription": "in",
+    "create_publisher": "out",
+    "create_service": "service",
+}
+
+
+def topic_rows(source: str) -> list[tuple[str, str, str, str]]:
+    """(direction, name, type, QoS) of every topic and service that a source file makes.
+
+    Calls whose topic is not a literal are left out (the recorder's, which takes any).
+    """
+    rows = []
+    for call in ast.walk(ast.parse(source)):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+            continue
+        direction = CALLS.get(call.func.attr)
+        if direction is None or not isinstance(call.args[1], ast.Constant):
+            continue
+        profile = "" if direction == "service" else ast.unparse(call.args[-1])
+        name = str(call.args[1].value)
+        rows.append((direction, name, ast.unparse(call.args[0]), profile.removeprefix("qos.")))
+    return rows
+
+
+def topics_table() -> str:
+    """Markdown table of all nodes' topics and services."""
+    lines = ["| node | | name | type | QoS |", "| --- | --- | --- | --- | --- |"]
+    for node, (sources, _) in NODES.items():
+        for source in sources:
+            for direction, name, kind, profile in topic_rows((ROOT / source).read_text()):
+                lines.append(f"| {node} | {direction} | `{name}` | {kind} | {profile} |")
+    lines.append("| each | out | `/diagnostics` | DiagnosticArray | STATUS |")
+    return "\n".join(lines)
+
+
+def parameters_table() -> str:
+    """Markdown tables of all nodes' parameters."""
+    blocks = []
+    for node, (_, configs) in NODES.items():
+        lines = [f"**{node}**", "", "| parameter | default | |", "| --- | --- | --- |"]
+        for config in configs:
+            module, _, name = config.rpartition(".")
+            declared = parameters_of(getattr(importlib.import_module(module), name))
+            lines += [_parameter_row(parameter) for parameter in declared]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def fill(text: str) -> str:
+    """Replace what stands between ``<!-- NAME -->`` and ``<!-- end NAME -->`` marks.
+
+    :raises ConfigError: a mark is missing.
+    """
+    for name, table in (("topics", topics_table()), ("parameters", parameters_table())):
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
+        if not pattern.search(text):
+            raise ConfigError(f"no marks '<!-- {name} -->' ... '<!-- end {name} -->' to fill")
+        text = pattern.sub(lambda found, table=table: found[1] + table + found[2], text)
+    return text
+
+
+def _parameter_row(parameter: Parameter) -> str:
+    default = "" if parameter.default in ("", []) else f"`{parameter.default}`"
+    about = parameter.describe().replace("|", "\\|")
+    return f"| `{parameter.name}` | {default} | {about} |"
+
+
+def main(argv: list[str]) -> int:
+    """Fill the tables of each file given."""
+    for name in argv:
+        path = Path(name)
+        path.write_text(fill(path.read_text()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
