@@ -13,7 +13,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from samg_ros.parameters import documented, parameter, validate
 
+
+@documented
 @dataclass(frozen=True)
 class MaskNoiseConfig:
     """How bad masks get. Lengths in pixels of the camera image (256 on a side).
@@ -22,26 +25,49 @@ class MaskNoiseConfig:
     meets clean episodes as well as bad ones.
     """
 
-    edge_px: float = 4.0
-    """Largest displacement of a target's whole edge, outwards or inwards."""
-    ragged_px: float = 4.0
-    """Standard deviation of the edge's slowly varying displacement."""
-    shift_px: float = 2.0
-    """Standard deviation of a whole mask's displacement in one frame."""
-    lost_episode: float = 0.03
-    """Probability that one target is missing throughout an episode."""
-    lost_start: float = 0.04
-    """Probability per frame that one target goes missing for a spell."""
-    blank: float = 0.01
-    """Probability per frame that nothing is found."""
-    stale: float = 0.1
-    """Probability per frame that the mask is the previous frame's."""
-    patches: float = 0.5
-    """New false pieces per frame, and as many new missing ones."""
-    patch_px: float = 16.0
-    """Largest radius of a piece; most are much smaller."""
-    spell_frames: float = 4.0
-    """Mean duration of a piece or a loss, in frames."""
+    edge_px: float = parameter(
+        4.0,
+        "largest displacement of a target's whole edge, outwards or inwards",
+        unit="px",
+        low=0,
+        high=32,
+    )
+    ragged_px: float = parameter(
+        4.0,
+        "standard deviation of the edge's slowly varying displacement",
+        unit="px",
+        low=0,
+        high=32,
+    )
+    shift_px: float = parameter(
+        2.0,
+        "standard deviation of a whole mask's displacement in one frame",
+        unit="px",
+        low=0,
+        high=32,
+    )
+    lost_episode: float = parameter(
+        0.03, "probability that one target is missing throughout an episode", low=0, high=1
+    )
+    lost_start: float = parameter(
+        0.04, "probability per frame that one target goes missing for a spell", low=0, high=1
+    )
+    blank: float = parameter(0.01, "probability per frame that nothing is found", low=0, high=1)
+    stale: float = parameter(
+        0.1, "probability per frame that the mask is the previous frame's", low=0, high=1
+    )
+    patches: float = parameter(
+        0.5, "new false pieces per frame, and as many new missing ones", low=0, high=20
+    )
+    patch_px: float = parameter(
+        28.0, "largest radius of a piece; most are far smaller", unit="px", low=0, high=128
+    )
+    spell_frames: float = parameter(
+        6.0, "mean duration of a piece or a loss, in frames", unit="frames", low=1, high=1000
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
 
 
 @dataclass

@@ -18,13 +18,17 @@ class RunFolder:
 
     :param config: the run's configuration, a dataclass; written at once, so that a run that is
         broken off still tells what it was.
+    :raises ConfigError: the folder cannot be written.
     """
 
     def __init__(self, root: Path, name: str, config: Any) -> None:
         stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
         self.path = root / f"{stamp}_{name}"
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._write("config.json", asdict(config))
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._write("config.json", asdict(config))
+        except OSError as error:
+            raise ConfigError(f"cannot write the run's folder: {error}") from error
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write ``results.json``."""

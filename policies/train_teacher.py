@@ -25,35 +25,44 @@ from policies.run_folder import RunFolder, package_version
 from policies.seeds import EVALUATION_SEEDS, training_seed
 from policies.teacher import ExpertTeacher, StateTeacher, Teacher
 from policies.threads import single_thread
+from samg_ros.parameters import documented, parameter, validate
 from sim_bridge.task import Task, make_task
 
 _STATE_STD_FLOOR = 0.01  # in the state's units: rad, m
 
 
+@documented
 @dataclass(frozen=True)
 class TeacherConfig:
-    """What ``samg train teacher`` can be told."""
+    """What ``samg train teacher`` can be told.
+
+    :param expert: file of the expert to imitate, a tanh MLP as .npz
+    """
 
     expert: Path
-    """File of the expert to imitate, a tanh MLP as .npz."""
-    seed: int = 0
-    """Seeds the network, the order of the data and the episodes."""
-    iterations: int = 10
-    """Rounds of driving and training; the expert drives in the first."""
-    episodes: int = 20
-    """Episodes a round."""
-    updates: int = 1500
-    """Gradient steps a round."""
-    batch_size: int = 256
-    """States a gradient step."""
-    learning_rate: float = 1e-3
-    """Adam's, at the start; it falls to zero along a cosine."""
-    hidden: int = 128
-    """Width of the two hidden layers."""
-    exploration_std: float = 0.1
-    """Noise on the actions that are driven (not on labels), so that recoveries are seen."""
-    runs: Path = Path("runs/train")
-    """Where the run's folder is made."""
+    seed: int = parameter(
+        0, "seeds the network, the order of the data and the episodes", low=0, high=40_000
+    )
+    iterations: int = parameter(
+        10, "rounds of driving and training; the expert drives in the first", low=1, high=10_000
+    )
+    episodes: int = parameter(20, "episodes a round", low=1, high=1000)
+    updates: int = parameter(1500, "gradient steps a round", low=1, high=1_000_000)
+    batch_size: int = parameter(256, "states a gradient step", low=1, high=100_000)
+    learning_rate: float = parameter(
+        1e-3, "Adam's, at the start; it falls to zero along a cosine", low=1e-8, high=1
+    )
+    hidden: int = parameter(128, "width of the two hidden layers", low=1, high=4096)
+    exploration_std: float = parameter(
+        0.1,
+        "noise on the actions that are driven (not on labels), so that recoveries are seen",
+        low=0,
+        high=1,
+    )
+    runs: Path = parameter(Path("runs/train"), "where the run's folder is made")
+
+    def __post_init__(self) -> None:
+        validate(self)
 
 
 def train_teacher(

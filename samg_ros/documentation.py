@@ -90,10 +90,10 @@ def fill(text: str) -> str:
     :raises ConfigError: a mark is missing.
     """
     for name, table in (("topics", topics_table()), ("parameters", parameters_table())):
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
         if not pattern.search(text):
             raise ConfigError(f"no marks '<!-- {name} -->' ... '<!-- end {name} -->' to fill")
-        text = pattern.sub(lambda found, table=table: found[1] + table + found[2], text)
+        text = pattern.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text)
     return text
 
 
