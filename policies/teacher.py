@@ -53,8 +53,16 @@ class ExpertTeacher:
             raise CheckpointError(f"{path}: not an expert file ({error})") from error
 
     def label(self, state: np.ndarray) -> np.ndarray:
-        """:param state: float64 [S]. :return: float32 [A] in [-1, 1]."""
+        """:param state: float64 [S]. :return: float32 [A] in [-1, 1].
+
+        :raises CheckpointError: the state has another size: an expert for another task.
+        """
         a = self._arrays
+        if state.shape != a["in_shift"].shape:
+            raise CheckpointError(
+                f"the expert takes {a['in_shift'].size} state values, the task has {state.size}: "
+                "it is an expert for another task"
+            )
         x = (state - a["in_shift"]) / (a["in_scale"] + 1e-8)
         x = np.tanh(a["w0"] @ x + a["b0"])
         x = np.tanh(a["w1"] @ x + a["b1"])

@@ -34,12 +34,10 @@ _STATE_STD_FLOOR = 0.01  # in the state's units: rad, m
 @documented
 @dataclass(frozen=True)
 class TeacherConfig:
-    """What ``samg train teacher`` can be told.
-
-    :param expert: file of the expert to imitate, a tanh MLP as .npz
-    """
+    """What ``samg train teacher`` can be told."""
 
     expert: Path
+    """file of the expert to imitate, a tanh MLP as .npz"""
     seed: int = parameter(
         0, "seeds the network, the order of the data and the episodes", low=0, high=40_000
     )
