@@ -31,7 +31,7 @@ class BridgeConfig:
     stop_on_success: bool = parameter(True, "an episode is done at its first success")
     publish_truth: bool = parameter(True, "publish the true mask on ~/mask_truth")
     resend_s: float = parameter(
-        2.0,
+        5.0,
         "lockstep: send the frame again after this long without a command",
         unit="s",
         low=0.1,

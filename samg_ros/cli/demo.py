@@ -56,8 +56,9 @@ def main(argv: list[str]) -> int:
     config = tyro.cli(DemoConfig, prog="samg demo", args=argv)
     console = Console(stderr=config.json, quiet=config.json)
     folder = run_folder(config.out)
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _interrupt)
     weights = check_inputs(config, console)
     began = time.monotonic()
     memory = run_pipeline(config, folder, console)
@@ -99,9 +100,8 @@ def check_inputs(config: DemoConfig, console: Console) -> dict[str, str]:
     masker = MaskerConfig(device=config.device)
     found = {}
     for name in (masker.segmenter, masker.features):
-        weights = resolve(name, log=lambda line: console.print(line, highlight=False))
+        weights = resolve(name, log=lambda line: console.print(line, highlight=False, soft_wrap=True))
         found[name] = f"{weights.variant}, from {weights.source}"
-        console.print(f"{name}: {found[name]}", highlight=False)
     return found
 
 

@@ -25,17 +25,20 @@ def build_masker(reference: Reference, config: MaskerConfig) -> SamgMasker:
     dtype = choose_dtype(config.precision, device)
     if config.threads:
         torch.set_num_threads(config.threads)
-    segmenter = _load(config.segmenter, config.input_size, device, dtype)
+    segmenter = _load(
+        config.segmenter, config.segmenter_weights, config.input_size, device, dtype
+    )
     features = None
     if config.features != "none":
-        features = _load(config.features, config.feature_size, device, dtype)
+        features = _load(
+            config.features, config.features_weights, config.feature_size, device, dtype
+        )
     log.info("masker on %s, %s", device, str(dtype).removeprefix("torch."))
     return SamgMasker(segmenter, features, reference, config)
 
 
-def _load(name: str, input_size: int, device: torch.device, dtype: torch.dtype):
+def _load(name: str, weights: str, input_size: int, device: torch.device, dtype: torch.dtype):
     factory = models.get(name)
-    found = resolve(name, log=log.info)
-    log.info("%s: %s, from %s (%s)", name, found.variant, found.source, found.path)
+    found = resolve(name, weights or None, log=log.info)
     options = {} if found.feature_layer is None else {"layer": found.feature_layer}
     return factory(found.path, input_size, device, dtype, **options)

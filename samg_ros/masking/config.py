@@ -14,6 +14,8 @@ class MaskerConfig:
 
     segmenter: str = parameter("sam2_hiera_tiny", "segmentation model")
     features: str = parameter("dinov2_small", "second feature model, or 'none'")
+    segmenter_weights: str = parameter("", "file of the segmenter's weights; empty finds them")
+    features_weights: str = parameter("", "file of the feature model's weights; empty finds them")
     device: str = parameter("auto", "torch device: auto, cpu, cuda, cuda:1, ...")
     precision: str = parameter(
         "auto",
