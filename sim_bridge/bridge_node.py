@@ -56,6 +56,7 @@ class BridgeNode(Node):
         self._waiting_action: np.ndarray | None = None  # a command that came during a pause
         self._allowed_steps: int | None = None  # None: running; else what a pause still allows
         self._sent_at: dict[int, float] = {}
+        self._resent_at = 0.0
         self._latency_s = math.nan
         self._make_inputs()
         if config.autostart:

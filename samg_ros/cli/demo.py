@@ -98,9 +98,13 @@ def check_inputs(config: DemoConfig, console: Console) -> dict[str, str]:
         return {}
     find_reference(config.task)
     masker = MaskerConfig(device=config.device)
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True)
+
     found = {}
     for name in (masker.segmenter, masker.features):
-        weights = resolve(name, log=lambda line: console.print(line, highlight=False, soft_wrap=True))
+        weights = resolve(name, log=say)
         found[name] = f"{weights.variant}, from {weights.source}"
     return found
 

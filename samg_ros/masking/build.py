@@ -25,9 +25,7 @@ def build_masker(reference: Reference, config: MaskerConfig) -> SamgMasker:
     dtype = choose_dtype(config.precision, device)
     if config.threads:
         torch.set_num_threads(config.threads)
-    segmenter = _load(
-        config.segmenter, config.segmenter_weights, config.input_size, device, dtype
-    )
+    segmenter = _load(config.segmenter, config.segmenter_weights, config.input_size, device, dtype)
     features = None
     if config.features != "none":
         features = _load(

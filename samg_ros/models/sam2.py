@@ -99,11 +99,11 @@ def _config(input_size: int) -> Sam2Config:
     """A configuration for another input size than 1024 (feature and mask sizes follow)."""
     if input_size % 32 or input_size < 128:
         raise ConfigError(f"SAM 2 input_size {input_size}: take a multiple of 32, at least 128")
-    config = Sam2Config()
     sizes = [[input_size // stride] * 2 for stride in (4, 8, 16)]
-    config.vision_config.backbone_feature_sizes = sizes
-    config.prompt_encoder_config.image_size = input_size
-    return config
+    return Sam2Config(
+        vision_config={"backbone_feature_sizes": sizes},
+        prompt_encoder_config={"image_size": input_size},
+    )
 
 
 def load_strictly(model: Sam2Model, path: Path) -> Sam2Model:

@@ -92,7 +92,7 @@ class MaskerNode(LifecycleNode):
 
     def _on_image(self, msg: Image) -> None:
         stamp = to_ns(msg.header.stamp)
-        if stamp == self._last_stamp and self._last_output is not None:
+        if self._is_answered(stamp) and self._last_output is not None:
             self._publish(*self._last_output)  # sent again: the answer may have been lost
             return
         if self._config.mask_source != "topic":
@@ -103,8 +103,14 @@ class MaskerNode(LifecycleNode):
 
     def _on_mask(self, msg: Image) -> None:
         stamp = to_ns(msg.header.stamp)
+        if self._is_answered(stamp):
+            return  # sent again with its frame
         self._masks[stamp] = msg
         self._pair(stamp)
+
+    def _is_answered(self, stamp: int) -> bool:
+        """Whether this is the last frame again. Zero is the stamp of cameras that give none."""
+        return stamp != 0 and stamp == self._last_stamp
 
     def _pair(self, stamp: int) -> None:
         """Handle the frame and the mask of one stamp once both are here."""

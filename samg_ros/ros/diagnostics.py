@@ -13,6 +13,7 @@ from rclpy.node import Node
 from samg_ros.ros.qos import STATUS
 
 PERIOD_S = 1.0
+LOG_PERIOD_S = 1.0
 WINDOW = 200
 
 
@@ -28,6 +29,7 @@ class Monitor:
         self.facts = dict(facts or {})
         self.warning = ""
         self._node = node
+        self._logged_at: dict[str, float] = {}
         self._times: deque[float] = deque(maxlen=WINDOW)
         self._latencies: deque[float] = deque(maxlen=WINDOW)
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", STATUS)
@@ -41,9 +43,13 @@ class Monitor:
         self._latencies.append(latency_s)
 
     def count_error(self, kind: str, message: str) -> None:
-        """Count a refused input and log it, at most once a second."""
+        """Count a refused input and log it, at most once a second for each kind."""
         self.counts[kind] += 1
-        self._node.get_logger().warning(message, throttle_duration_sec=1.0)
+        # rclpy throttles by line of code: one kind that comes often would hide all others.
+        now = time.monotonic()
+        if now - self._logged_at.get(kind, -LOG_PERIOD_S) >= LOG_PERIOD_S:
+            self._logged_at[kind] = now
+            self._node.get_logger().warning(message)
 
     def publish(self) -> None:
         level = DiagnosticStatus.WARN if self.warning else DiagnosticStatus.OK
