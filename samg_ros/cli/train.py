@@ -44,7 +44,12 @@ def main(argv: list[str]) -> int:
 
 @contextmanager
 def _progress(title: str, rounds: int) -> Iterator[Callable[[int, str], None]]:
-    """A bar over rounds; what it yields is called after each with its number and a line."""
+    """A bar over rounds, lines where nobody watches; what it yields is called after each round
+    with its number and a line about it."""
+    console = Console()
+    if not console.is_terminal:
+        yield lambda done, line: console.print(f"{title} {done}/{rounds}: {line}")
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -52,6 +57,6 @@ def _progress(title: str, rounds: int) -> Iterator[Callable[[int, str], None]]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[line]}"),
     )
-    with Progress(*columns) as progress:
+    with Progress(*columns, console=console) as progress:
         bar = progress.add_task(title, total=rounds, line="")
         yield lambda done, line: progress.update(bar, completed=done, line=line)
