@@ -73,6 +73,18 @@ def _flatten(observation: Mapping[str, Any]) -> np.ndarray:
     return np.concatenate([np.ravel(value) for value in observation.values()])
 
 
-tasks.register("walker_walk")(
-    partial(DmcTask, domain="walker", task="walk", camera="side", bodies={"walker": "torso"})
+# (domain, tasks, camera 0, target -> body); the camera is the one DMC-GB and SAM-G use.
+_SUITE: tuple[tuple[str, tuple[str, ...], str, dict[str, str]], ...] = (
+    ("ball_in_cup", ("catch",), "cam0", {"cup": "cup", "ball": "ball"}),
+    ("cartpole", ("swingup",), "fixed", {"cartpole": "cart"}),
+    ("cheetah", ("run",), "side", {"cheetah": "torso"}),
+    ("finger", ("spin",), "cam0", {"finger": "proximal", "spinner": "spinner"}),
+    ("hopper", ("hop", "stand"), "cam0", {"hopper": "torso"}),
+    ("walker", ("stand", "walk"), "side", {"walker": "torso"}),
 )
+
+for _domain, _tasks, _camera, _bodies in _SUITE:
+    for _task in _tasks:
+        tasks.register(f"{_domain}_{_task}")(
+            partial(DmcTask, domain=_domain, task=_task, camera=_camera, bodies=_bodies)
+        )
