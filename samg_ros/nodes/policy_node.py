@@ -94,8 +94,10 @@ class PolicyNode(LifecycleNode):
         if stamp == self._last_stamp and self._last_command is not None:
             self._command_out.publish(self._last_command)  # sent again: the answer was lost
             return
+        if self._too_old(stamp):
+            return
         joints = self._joints_at(stamp)
-        if self._too_old(stamp) or joints is None:
+        if joints is None:
             return
         try:
             rgb = to_rgb(msg)

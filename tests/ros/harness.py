@@ -49,7 +49,7 @@ MARK = "SAMG_TEST_STAGE"
 class Probe(Node):
     """The test's own node: publishes, listens, calls, and waits for conditions.
 
-    ``statuses``: the latest diagnostics by the name of their node.
+    ``statuses``: the latest diagnostics by the name of their node; ``times``: their stamps, ns.
     """
 
     def __init__(self, context: rclpy.Context, check: Callable[[], None]) -> None:
@@ -59,6 +59,7 @@ class Probe(Node):
         self._check = check
         self._clients: dict[str, Any] = {}
         self.statuses: dict[str, DiagnosticStatus] = {}
+        self.times: dict[str, int] = {}
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_status, RELIABLE)
 
     def wait_for(self, condition: Callable[[], T], what: str) -> T:
@@ -108,6 +109,7 @@ class Probe(Node):
     def _on_status(self, msg: DiagnosticArray) -> None:
         for status in msg.status:
             self.statuses[status.name] = status
+            self.times[status.name] = to_ns(msg.header.stamp)
 
 
 class Stage:
