@@ -1,0 +1,121 @@
+"""Pixels of image messages as arrays, without ROS.
+
+A message is anything with the fields of ``sensor_msgs/Image``: rclpy's own, or what rosbags reads
+from a bag.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from samg_ros.errors import ImageError
+
+
+class ImageMessage(Protocol):
+    """The fields of ``sensor_msgs/Image`` that say how its pixels lie in memory."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: Any
+    step: int
+    data: Any
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How pixels lie in memory, and OpenCV's code to RGB (None: already RGB)."""
+
+    dtype: str
+    channels: int
+    to_rgb: int | None
+
+
+ENCODINGS: dict[str, Encoding] = {
+    "rgb8": Encoding("u1", 3, None),
+    "8UC3": Encoding("u1", 3, cv2.COLOR_BGR2RGB),
+    "bgr8": Encoding("u1", 3, cv2.COLOR_BGR2RGB),
+    "rgba8": Encoding("u1", 4, cv2.COLOR_RGBA2RGB),
+    "bgra8": Encoding("u1", 4, cv2.COLOR_BGRA2RGB),
+    "8UC4": Encoding("u1", 4, cv2.COLOR_BGRA2RGB),
+    "mono8": Encoding("u1", 1, cv2.COLOR_GRAY2RGB),
+    "8UC1": Encoding("u1", 1, cv2.COLOR_GRAY2RGB),
+    "rgb16": Encoding("u2", 3, None),
+    "bgr16": Encoding("u2", 3, cv2.COLOR_BGR2RGB),
+    "mono16": Encoding("u2", 1, cv2.COLOR_GRAY2RGB),
+    "16UC1": Encoding("u2", 1, cv2.COLOR_GRAY2RGB),
+    # OpenCV names a Bayer pattern after its second row, ROS after its first.
+    "bayer_rggb8": Encoding("u1", 1, cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr8": Encoding("u1", 1, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg8": Encoding("u1", 1, cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg8": Encoding("u1", 1, cv2.COLOR_BayerGB2RGB),
+    "yuv422": Encoding("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
+    "uyvy": Encoding("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
+    "yuv422_yuy2": Encoding("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
+    "yuyv": Encoding("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
+}
+
+
+def check(msg: ImageMessage) -> Encoding:
+    """How the message's pixels lie in memory.
+
+    :raises ImageError: zero size, unknown encoding, a step too short, too little data.
+    """
+    encoding = ENCODINGS.get(msg.encoding)
+    if encoding is None:
+        raise ImageError(
+            f"image encoding {msg.encoding!r} is not known; publish one of: {', '.join(ENCODINGS)}"
+        )
+    if msg.height == 0 or msg.width == 0:
+        raise ImageError(f"image is {msg.width}x{msg.height}: it has no pixels")
+    row = msg.width * encoding.channels * np.dtype(encoding.dtype).itemsize
+    if msg.step < row:
+        raise ImageError(
+            f"image step is {msg.step} bytes; {msg.width} {msg.encoding} pixels need {row}"
+        )
+    if len(msg.data) < msg.step * (msg.height - 1) + row:
+        raise ImageError(
+            f"image data has {len(msg.data)} bytes; {msg.height} rows of step {msg.step} need "
+            f"{msg.step * msg.height}"
+        )
+    return encoding
+
+
+def to_rgb(msg: ImageMessage) -> np.ndarray:
+    """A message of any encoding in :data:`ENCODINGS` as uint8 [H, W, 3] RGB, contiguous.
+
+    Rows may be padded (``step``), 16-bit pixels of either endianness are scaled by 1/257.
+
+    :raises ImageError: as :func:`check`.
+    """
+    encoding = check(msg)
+    pixels = _pixels(msg, encoding)
+    if encoding.dtype == "u2":
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if encoding.to_rgb is None:
+        return np.ascontiguousarray(pixels)
+    return cv2.cvtColor(np.ascontiguousarray(pixels), encoding.to_rgb)
+
+
+def to_mask(msg: ImageMessage) -> np.ndarray:
+    """A mono8 message as bool [H, W]; any value but 0 is on the target.
+
+    :raises ImageError: another encoding, or malformed as in :func:`check`.
+    """
+    if msg.encoding not in ("mono8", "8UC1"):
+        raise ImageError(f"a mask has encoding {msg.encoding!r}; publish it as mono8")
+    return _pixels(msg, check(msg)) > 0
+
+
+def _pixels(msg: ImageMessage, encoding: Encoding) -> np.ndarray:
+    """A view [H, W] or [H, W, C] of the message's data, without the padding of its rows."""
+    dtype = np.dtype((">" if msg.is_bigendian else "<") + encoding.dtype)
+    shape: tuple[int, ...] = (msg.height, msg.width)
+    strides: tuple[int, ...] = (msg.step, encoding.channels * dtype.itemsize)
+    if encoding.channels > 1:
+        shape, strides = (*shape, encoding.channels), (*strides, dtype.itemsize)
+    return np.ndarray(shape, dtype, buffer=msg.data, strides=strides)
