@@ -21,6 +21,8 @@ from samg_ros.ros.environment import dds_environment
 
 PACKAGE = "samg_ros"
 LOG_LEVELS = ["debug", "info", "warn", "error", "fatal"]
+# Between SIGINT and SIGTERM. Launch's own 5 s can be too short to finish a bag or a warm-up.
+STOP_S = 15
 
 
 def argument(config: type, name: str, **changes: Any) -> DeclareLaunchArgument:
@@ -96,6 +98,7 @@ def node(
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         additional_env=dds_environment(),
         output="screen",
+        sigterm_timeout=str(STOP_S),
         **more,
     )
 
