@@ -56,7 +56,7 @@ class BridgeNode(Node):
         self._waiting_action: np.ndarray | None = None  # a command that came during a pause
         self._allowed_steps: int | None = None  # None: running; else what a pause still allows
         self._sent_at: dict[int, float] = {}
-        self._resent_at = 0.0
+        self._waiting_since = self._resent_at = 0.0
         self._latency_s = math.nan
         self._make_inputs()
         if config.autostart:
@@ -181,13 +181,15 @@ class BridgeNode(Node):
 
     def _watch(self) -> None:
         """Lockstep: send an unanswered frame again, and at last give the episode up."""
-        if self._frame is None or not self._awaiting or self._allowed_steps is not None:
+        if self._frame is None or not self._awaiting:
             return
-        waited_s = time.monotonic() - self._sent_at[self._frame.stamp_ns]
-        if waited_s > self._config.command_timeout_s:
-            self._give_up(waited_s)
-        elif time.monotonic() - self._resent_at > self._config.resend_s:
-            self._resent_at = time.monotonic()
+        now = time.monotonic()
+        if self._allowed_steps == 0:
+            self._waiting_since = now  # nobody is late during a pause, however long
+        if now - self._waiting_since > self._config.command_timeout_s:
+            self._give_up(now - self._waiting_since)
+        elif now - self._resent_at > self._config.resend_s:
+            self._resent_at = now
             self._monitor.counts["resent_frames"] += 1
             self._out.frame(self._frame)
 
@@ -216,7 +218,8 @@ class BridgeNode(Node):
 
     def _publish(self) -> None:
         self._frame = self._session.observe()
-        self._sent_at[self._frame.stamp_ns] = self._resent_at = time.monotonic()
+        self._waiting_since = self._resent_at = time.monotonic()
+        self._sent_at[self._frame.stamp_ns] = self._waiting_since
         self._awaiting = not self._session.status.done
         self._monitor.warning = ""
         self._publish_status()
