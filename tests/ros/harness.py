@@ -57,7 +57,7 @@ class Probe(Node):
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self)
         self._check = check
-        self._clients: dict[str, Any] = {}
+        self._callers: dict[str, Any] = {}
         self.statuses: dict[str, DiagnosticStatus] = {}
         self.times: dict[str, int] = {}
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_status, RELIABLE)
@@ -80,9 +80,9 @@ class Probe(Node):
 
     def call(self, srv_type: type, name: str, request: Any = None) -> Any:
         """Call a service. :return: its response."""
-        if name not in self._clients:
-            self._clients[name] = self.create_client(srv_type, name)
-        client = self._clients[name]
+        if name not in self._callers:
+            self._callers[name] = self.create_client(srv_type, name)
+        client = self._callers[name]
         self.wait_for(client.service_is_ready, f"service {name}")
         future = client.call_async(srv_type.Request() if request is None else request)
         return self.wait_for(lambda: future.done() and future.result(), f"answer of {name}")

@@ -1,0 +1,391 @@
+"""The bridge as a process: its two clocks, its episodes, and commands that do not fit."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from harness import BRIDGE, Stage, open_stage, stamps, with_stamp
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_srvs.srv import SetBool, Trigger
+
+from samg_ros.errors import ConfigError
+from samg_ros.ros import qos
+from samg_ros.ros.diagnostics import status_values
+from samg_ros.ros.joints import msg_to_command
+from samg_ros.ros.stamps import from_ns, to_ns
+from sim_bridge.task import TaskSpec, make_task
+
+TASK = "adroit_door"
+HEIGHT, WIDTH = 48, 64
+NEVER_S = 600.0
+
+
+class Bridge:
+    """One bridge on a stage, in a namespace of its own, and the probe as what drives it."""
+
+    def __init__(self, stage: Stage, name: str, spec: TaskSpec, **parameters) -> None:
+        self.name, self.spec = name, spec
+        self.stage, self.probe = stage, stage.probe
+        given = {
+            "task": TASK,
+            "image_height": HEIGHT,
+            "image_width": WIDTH,
+            "autostart": False,
+            "auto_reset": False,
+            "resend_s": NEVER_S,
+            **parameters,
+        }
+        remappings = {"__ns": f"/{name}", "__node": name, "/clock": f"/{name}/clock"}
+        stage.start(name, BRIDGE, given, remappings)
+        self.images = self.listen(Image, "image_raw")
+        self.infos = self.listen(CameraInfo, "camera_info")
+        self.joints = self.listen(JointState, "joint_states")
+        self.clocks = self.listen(Clock, "clock")
+        self.truths = self.listen(Image, f"{name}/mask_truth")
+        self.episodes = self.listen(DiagnosticArray, f"{name}/episode")
+        self.to_command = self.probe.create_publisher(
+            JointState, f"/{name}/joint_command", qos.COMMAND
+        )
+
+    def listen(self, msgtype: type, topic: str) -> list:
+        return self.probe.listen(msgtype, f"/{self.name}/{topic}")
+
+    def call(self, service: str, srv_type: type = Trigger, request=None):
+        return self.probe.call(srv_type, f"/{self.name}/{self.name}/{service}", request)
+
+    def set(self, parameter: str, value: int) -> bool:
+        return self.probe.set_parameter(f"/{self.name}/{self.name}", parameter, value)
+
+    def reset(self) -> Image:
+        """Begin the next episode. :return: its first picture."""
+        seen = len(self.images)
+        assert self.call("reset").success
+        return self.frame(seen)
+
+    def frame(self, number: int) -> Image:
+        """Wait for the picture of that number since the start, and all that goes with it."""
+        self.probe.wait_for(lambda: len(self.images) > number, f"{self.name}: frame {number}")
+        stamp = to_ns(self.images[number].header.stamp)
+        with_headers = (self.infos, self.joints, self.truths, self.episodes)
+
+        def complete() -> bool:
+            told = any(to_ns(msg.clock) == stamp for msg in self.clocks)
+            return told and all(with_stamp(inbox, stamp) for inbox in with_headers)
+
+        self.probe.wait_for(complete, f"{self.name}: what goes with frame {number}")
+        return self.images[number]
+
+    def command(self, stamp_ns: int, **changes) -> JointState:
+        """A command in the middle of all ranges, with fields changed."""
+        middle = (np.array(self.spec.command_low) + self.spec.command_high) / 2
+        fields = {"name": list(self.spec.actuated_joints), "position": middle.tolist(), **changes}
+        msg = JointState(**fields)
+        msg.header.stamp = from_ns(stamp_ns)
+        return msg
+
+    def answer(self, frame: Image) -> None:
+        self.to_command.publish(self.command(to_ns(frame.header.stamp)))
+
+    def count(self, key: str) -> int:
+        return self.probe.count(self.name, key)
+
+    def wait_for_count(self, key: str, value: int) -> None:
+        self.probe.wait_for_count(self.name, key, value)
+
+    def step(self, frame: Image) -> Image:
+        """Answer a frame. :return: the next one."""
+        seen = len(self.images)
+        self.answer(frame)
+        return self.frame(seen)
+
+    def episode(self) -> dict[str, str]:
+        return status_values(self.episodes[-1].status[0])
+
+    def connect(self) -> None:
+        """Reset until the picture arrives and a command gets through: all is wired then."""
+        for inbox in (self.infos, self.joints, self.clocks, self.truths, self.episodes):
+            self.probe.wait_for(lambda inbox=inbox: inbox or self.reset_again(), self.name)
+        ready = self.to_command.get_subscription_count
+        self.probe.wait_for(lambda: ready() > 0, f"{self.name} takes commands")
+
+    def reset_again(self) -> bool:
+        assert self.call("reset").success
+        return False
+
+
+@pytest.fixture(scope="module")
+def spec() -> TaskSpec:
+    task = make_task(TASK, height=HEIGHT, width=WIDTH)
+    task.close()
+    return task.spec
+
+
+@pytest.fixture(scope="module")
+def bridges(tmp_path_factory: pytest.TempPathFactory, spec: TaskSpec) -> Iterator[dict]:
+    kinds = {
+        "lockstep": {"command_timeout_s": NEVER_S},
+        "impatient": {"command_timeout_s": 1.0, "resend_s": 0.2},
+        "realtime": {"mode": "realtime", "auto_reset": True},
+    }
+    with open_stage(tmp_path_factory.mktemp("bridges")) as stage:
+        started = {name: Bridge(stage, name, spec, **given) for name, given in kinds.items()}
+        for bridge in started.values():
+            bridge.connect()
+        yield started
+
+
+@pytest.fixture
+def bridge(bridges: dict[str, Bridge]) -> Bridge:
+    """The one in lockstep, running."""
+    bridge = bridges["lockstep"]
+    bridge.call("pause", SetBool, SetBool.Request(data=False))
+    return bridge
+
+
+def test_everything_of_one_step_has_one_stamp(bridge: Bridge, spec: TaskSpec) -> None:
+    frame = bridge.step(bridge.reset())
+    stamp = to_ns(frame.header.stamp)
+    inboxes = (bridge.infos, bridge.joints, bridge.truths, bridge.images)
+    info, joints, truth, image = (with_stamp(inbox, stamp)[-1] for inbox in inboxes)
+    assert frame.header.frame_id == info.header.frame_id == spec.default_camera
+    assert (image.height, image.width, image.encoding) == (HEIGHT, WIDTH, "rgb8")
+    assert (truth.height, truth.width, truth.encoding) == (HEIGHT, WIDTH, "mono8")
+    assert set(truth.data) == {0, 255}
+    assert tuple(joints.name) == spec.joint_names
+    assert len(joints.position) == len(joints.velocity) == len(spec.joint_names)
+    assert to_ns(bridge.clocks[-1].clock) == stamp
+
+
+def test_camera_info(bridge: Bridge) -> None:
+    task = make_task(TASK)
+    fovy_rad = task.camera_fovy_rad()
+    task.close()
+    bridge.reset()
+    info = bridge.infos[-1]
+    focal = HEIGHT / (2 * math.tan(fovy_rad / 2))
+    assert (info.height, info.width) == (HEIGHT, WIDTH)
+    np.testing.assert_allclose(info.k, [focal, 0, 31.5, 0, focal, 23.5, 0, 0, 1])
+    np.testing.assert_array_equal(np.reshape(info.r, (3, 3)), np.eye(3))
+    np.testing.assert_allclose(np.reshape(info.p, (3, 4))[:, :3].ravel(), info.k)
+
+
+def test_lockstep_waits_for_the_command_of_its_frame(bridge: Bridge, spec: TaskSpec) -> None:
+    first = bridge.reset()
+    second = bridge.step(first)
+    dt_ns = round(spec.control_dt_s * 1e9)
+    assert stamps([second]) == [to_ns(first.header.stamp) + dt_ns]
+    stale, seen = bridge.count("stale_commands"), len(bridge.images)
+    for number, wrong in enumerate((first.header.stamp, from_ns(0)), 1):
+        bridge.to_command.publish(bridge.command(to_ns(wrong)))
+        bridge.wait_for_count("stale_commands", stale + number)
+    assert len(bridge.images) == seen
+    third = bridge.step(second)
+    assert stamps([third]) == [to_ns(second.header.stamp) + dt_ns]
+
+
+def doubled_joint(msg: JointState) -> None:
+    msg.name[0] = msg.name[1]
+
+
+def unknown_joint(msg: JointState) -> None:
+    msg.name[0] = "elbow"
+
+
+def not_a_number(msg: JointState) -> None:
+    msg.position[0] = math.nan
+
+
+def infinite(msg: JointState) -> None:
+    msg.position[0] = -math.inf
+
+
+def too_short(msg: JointState) -> None:
+    msg.position = msg.position[:-1]
+
+
+def wrong_mode(msg: JointState) -> None:
+    msg.position, msg.effort = [], msg.position
+
+
+def nothing(msg: JointState) -> None:
+    msg.name, msg.position = [], []
+
+
+BAD_COMMANDS = {
+    doubled_joint: "unknown [], missing ['ARTz']",
+    unknown_joint: "unknown ['elbow'], missing ['ARTz']",
+    not_a_number: "command for joint ARTz is not a finite number",
+    infinite: "command for joint ARTz is not a finite number",
+    too_short: "command names 28 joints but has 27 position values",
+    wrong_mode: "command names 28 joints but has 0 position values",
+    nothing: "unknown [], missing ['ARRx', 'ARRy'",
+}
+
+
+@pytest.mark.parametrize("breakage", BAD_COMMANDS)
+def test_commands_that_do_not_fit_are_refused(
+    bridge: Bridge, spec: TaskSpec, breakage: Callable[[JointState], None]
+) -> None:
+    frame = bridge.reset()
+    msg = bridge.command(to_ns(frame.header.stamp))
+    breakage(msg)
+    with pytest.raises(ConfigError, match=re.escape(BAD_COMMANDS[breakage])):
+        msg_to_command(msg, spec.actuated_joints, spec.command_mode)
+    refused, seen = bridge.count("refused_commands"), len(bridge.images)
+    bridge.to_command.publish(msg)
+    bridge.wait_for_count("refused_commands", refused + 1)
+    assert "command refused: command " in bridge.stage.log(bridge.name)
+    assert len(bridge.images) == seen
+    bridge.step(frame)
+
+
+def test_joints_of_a_command_come_in_any_order(bridge: Bridge) -> None:
+    frame = bridge.reset()
+    forward = bridge.command(to_ns(frame.header.stamp))
+    names, values = list(forward.name)[::-1], list(forward.position)[::-1]
+    seen = len(bridge.images)
+    bridge.to_command.publish(
+        bridge.command(to_ns(frame.header.stamp), name=names, position=values)
+    )
+    backward = bridge.frame(seen)
+    joints = with_stamp(bridge.joints, to_ns(backward.header.stamp))[0].position
+    bridge.set("seed", int(bridge.episode()["seed"]))
+    again = bridge.step(bridge.reset())
+    assert with_stamp(bridge.joints, to_ns(again.header.stamp))[0].position == joints
+
+
+def test_reset_begins_the_episode_of_the_seed(bridge: Bridge) -> None:
+    pictures = {}
+    for seed in (5, 6, 5):
+        assert bridge.set("seed", seed)
+        seen = len(bridge.images)
+        assert bridge.call("reset").message == f"seed {seed}"
+        picture = bytes(bridge.frame(seen).data)
+        assert bridge.episode()["seed"] == str(seed)
+        assert pictures.setdefault(seed, picture) == picture
+    assert pictures[5] != pictures[6]
+    assert bridge.call("reset").message == "seed 6"
+    assert bridge.call("reset").message == "seed 7"
+
+
+def test_seed_out_of_range_is_refused(bridge: Bridge) -> None:
+    assert bridge.set("seed", 3)
+    assert not bridge.set("seed", -1)
+    assert bridge.call("reset").message == "seed 3"
+
+
+def test_clock_never_goes_back(bridge: Bridge) -> None:
+    for _ in range(3):
+        bridge.step(bridge.step(bridge.reset()))
+    times = [to_ns(msg.clock) for msg in bridge.clocks]
+    assert len(times) > 9
+    assert all(before < after for before, after in pairwise(times))
+
+
+def test_pause_and_step(bridge: Bridge) -> None:
+    refusal = bridge.call("step")
+    assert not refusal.success and "not paused" in refusal.message
+    frame = bridge.reset()
+    assert bridge.call("pause", SetBool, SetBool.Request(data=True)).message == "paused"
+    seen, done = len(bridge.images), bridge.count("frames")
+
+    def take(steps: int) -> None:
+        """Answer frames until no step is allowed any more: that many more frames came."""
+        nonlocal frame, seen, done
+        for _ in range(steps):
+            frame = bridge.frame(seen)
+            seen += 1
+            bridge.answer(frame)
+        done += steps
+        bridge.wait_for_count("frames", done)
+        assert len(bridge.images) == seen
+
+    bridge.answer(frame)
+    done += 1
+    bridge.wait_for_count("frames", done)
+    assert len(bridge.images) == seen
+    assert bridge.call("step").message == "1 control steps"
+    take(1)
+    assert bridge.set("steps_per_call", 3)
+    assert bridge.call("step").message == "3 control steps"
+    take(3)
+    assert bridge.call("pause", SetBool, SetBool.Request(data=False)).message == "running"
+    take(2)
+    assert bridge.set("steps_per_call", 1)
+
+
+def test_command_timeout_is_reported(bridges: dict[str, Bridge]) -> None:
+    bridge = bridges["impatient"]
+    bridge.step(bridge.reset())
+    timeouts = bridge.count("timeouts")
+    bridge.probe.wait_for(lambda: bridge.episode()["timed_out"] == "1", "the episode is given up")
+    assert bridge.episode()["done"] == "1"
+    bridge.wait_for_count("timeouts", timeouts + 1)
+    assert bridge.count("resent_frames") >= 1
+    status = bridge.probe.statuses[bridge.name]
+    assert (status.level, status.message) == (DiagnosticStatus.WARN, "no command")
+    assert "episode given up. Is a policy running" in bridge.stage.log(bridge.name)
+    bridge.step(bridge.reset())
+    assert bridge.episode()["timed_out"] == "0"
+
+
+def test_paused_bridge_sends_lost_frames_again_but_is_patient(bridges: dict) -> None:
+    bridge = bridges["impatient"]
+    bridge.call("pause", SetBool, SetBool.Request(data=True))
+    frame = bridge.reset()
+    resent = bridge.count("resent_frames")
+    bridge.wait_for_count("resent_frames", resent + 8)  # longer than command_timeout_s
+    assert bridge.episode()["timed_out"] == "0"
+    assert len(with_stamp(bridge.images, to_ns(frame.header.stamp))) > 4
+    bridge.call("pause", SetBool, SetBool.Request(data=False))
+    seen = len(bridge.episodes)
+    bridge.answer(frame)
+    bridge.probe.wait_for(lambda: len(bridge.episodes) > seen, "a step")
+    assert bridge.episode()["step"] == "1"
+
+
+def test_realtime_steps_without_commands_into_the_next_episode(bridges: dict) -> None:
+    bridge = bridges["realtime"]
+
+    def next_episode() -> int:
+        running = int(bridge.episode()["episode"])
+        bridge.probe.wait_for(lambda: int(bridge.episode()["episode"]) > running, "a new episode")
+        return running + 1
+
+    whole = next_episode()
+    next_episode()
+    told = [status_values(msg.status[0]) for msg in bridge.episodes]
+    steps = [int(values["step"]) for values in told if int(values["episode"]) == whole]
+    assert steps == list(range(bridge.spec.episode_steps + 1))
+    for times in (stamps(bridge.images), [to_ns(msg.clock) for msg in bridge.clocks]):
+        assert all(before < after for before, after in pairwise(times))
+
+
+def test_realtime_holds_the_last_command(bridges: dict[str, Bridge], spec: TaskSpec) -> None:
+    """One command bends a finger; many steps later, without another, it is still bent."""
+    bridge, finger = bridges["realtime"], "FFJ2"
+    index, joint = spec.actuated_joints.index(finger), spec.joint_names.index(finger)
+    msg = bridge.command(0)
+    msg.position[index] = target = spec.command_high[index]
+    assert bridge.set("seed", 1000)
+    assert bridge.call("reset").message == "seed 1000"
+
+    def at_step(step: int) -> list[JointState]:
+        for told in bridge.episodes:
+            values = status_values(told.status[0])
+            if (values["seed"], values["step"]) == ("1000", str(step)):
+                return with_stamp(bridge.joints, to_ns(told.header.stamp))
+        return []
+
+    first = bridge.probe.wait_for(lambda: at_step(0), "the first step")[0]
+    bridge.to_command.publish(msg)
+    late = bridge.probe.wait_for(lambda: at_step(90), "many steps")[0]
+    assert first.position[joint] < 0.3 * target
+    assert late.position[joint] > 0.7 * target
