@@ -16,12 +16,16 @@ class Embedding:
     """What a segmenter knows of B images.
 
     ``features``: float [B, C, h, w], what the decoder attends to. ``correspondence``: float
-    [B, C, h, w], for comparing cells between images. ``high_res``: decoder skip maps, [B, ...].
+    [B, C, h, w], for comparing cells between images; it spans the image, whatever its shape.
+    ``high_res``: decoder skip maps, [B, ...]. ``extent``: the part of the model's square input
+    that the image takes up from the left upper corner, (width, height) in (0, 1]; the rest is
+    padding, which ``features`` cover too.
     """
 
     features: Tensor
     correspondence: Tensor
     high_res: tuple[Tensor, ...] = ()
+    extent: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,16 @@ class Prompts:
 
 
 class Segmenter(Protocol):
-    """A promptable segmenter (the SAM family)."""
+    """A promptable segmenter (the SAM family).
+
+    ``input_size``: side of its square input, px. ``mask_size``: side M of its low-resolution
+    logits. ``network``: the module that holds its weights.
+    """
 
     input_size: int
     mask_size: int
     device: torch.device
+    network: torch.nn.Module
 
     def encode(self, images: Tensor) -> Embedding:
         """:param images: float [B, 3, H, W] in [0, 1], any H and W."""
@@ -61,9 +70,11 @@ class Segmenter(Protocol):
 
 
 class FeatureExtractor(Protocol):
-    """Dense features for correspondence."""
+    """Dense features for correspondence; attributes as a :class:`Segmenter`'s."""
 
+    input_size: int
     device: torch.device
+    network: torch.nn.Module
 
     def __call__(self, images: Tensor) -> Tensor:
         """:param images: float [B, 3, H, W] in [0, 1].

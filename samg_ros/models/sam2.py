@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor
-from transformers import Sam2Config, Sam2Model
 
-from samg_ros.errors import ConfigError, WeightsError
 from samg_ros.models.base import Embedding, Prompts
+from samg_ros.models.hiera import BASE_PLUS, LARGE, SMALL, TINY, Hiera, sam2_config
+from samg_ros.models.loading import build
 from samg_ros.models.registry import models
+from samg_ros.models.sizes import Sizes
+
+if TYPE_CHECKING:
+    from transformers import Sam2Model
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
+# 8 x 8 windows on a map of stride 4.
+SIZES = Sizes(native=1024, step=32, smallest=128)
 
 
 class Sam2Segmenter:
@@ -26,17 +31,18 @@ class Sam2Segmenter:
     of a 512 px input does not fit bf16's 8 bits of mantissa.
 
     :param model: a loaded model whose configuration fits ``input_size``.
-    :raises ConfigError: ``input_size`` is not a multiple of 32.
     """
 
-    def __init__(self, model: Sam2Model, input_size: int, device: torch.device, dtype) -> None:
+    def __init__(
+        self, model: Sam2Model, input_size: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
         self.input_size = input_size
         self.mask_size = input_size // 4
         self.device = device
         self._dtype = dtype
-        self._model = model.eval().requires_grad_(False).to(device)
-        self._model.vision_encoder.to(dtype)
-        self._image_pe = self._model.get_image_wide_positional_embeddings()
+        self.network = model.eval().requires_grad_(False).to(device)
+        self.network.vision_encoder.to(dtype)
+        self._image_pe = self.network.get_image_wide_positional_embeddings()
         self._mean = torch.tensor(IMAGE_MEAN, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGE_STD, device=device).view(1, 3, 1, 1)
 
@@ -45,10 +51,10 @@ class Sam2Segmenter:
         """See :meth:`Segmenter.encode`. The image is squashed to a square, as SAM 2 does."""
         square = _resize(images, self.input_size)
         pixels = ((square - self._mean) / self._std).to(self._dtype)
-        maps = [level.float() for level in self._model.vision_encoder(pixels).fpn_hidden_states]
+        maps = [level.float() for level in self.network.vision_encoder(pixels).fpn_hidden_states]
         coarse = maps[2]
-        no_memory = self._model.no_memory_embedding.view(1, -1, 1, 1)
-        decoder = self._model.mask_decoder
+        no_memory = self.network.no_memory_embedding.view(1, -1, 1, 1)
+        decoder = self.network.mask_decoder
         return Embedding(
             features=coarse + no_memory,
             correspondence=coarse,
@@ -59,13 +65,13 @@ class Sam2Segmenter:
     def decode(self, embedding: Embedding, prompts: Prompts) -> tuple[Tensor, Tensor]:
         """See :meth:`Segmenter.decode`. B x T prompt sets are one batch of the decoder."""
         batch, targets = prompts.points.shape[:2]
-        sparse, dense = self._model.prompt_encoder(
+        sparse, dense = self.network.prompt_encoder(
             input_points=self._to_input(prompts.points).flatten(0, 1).unsqueeze(1),
             input_labels=prompts.labels.flatten(0, 1).unsqueeze(1),
             input_boxes=self._boxes(prompts.boxes),
             input_masks=None if prompts.masks is None else prompts.masks.flatten(0, 1)[:, None],
         )
-        logits, scores, _, _ = self._model.mask_decoder(
+        logits, scores, _, _ = self.network.mask_decoder(
             image_embeddings=embedding.features.repeat_interleave(targets, 0),
             image_positional_embeddings=self._image_pe.expand(batch * targets, -1, -1, -1),
             sparse_prompt_embeddings=sparse,
@@ -95,46 +101,47 @@ def _resize(images: Tensor, size: int) -> Tensor:
     )
 
 
-def _config(input_size: int) -> Sam2Config:
-    """A configuration for another input size than 1024 (feature and mask sizes follow)."""
-    if input_size % 32 or input_size < 128:
-        raise ConfigError(f"SAM 2 input_size {input_size}: take a multiple of 32, at least 128")
-    sizes = [[input_size // stride] * 2 for stride in (4, 8, 16)]
-    return Sam2Config(
-        vision_config={"backbone_feature_sizes": sizes},
-        prompt_encoder_config={"image_size": input_size},
-    )
+def _segmenter(
+    name: str,
+    hiera: Hiera,
+    path: Path | None,
+    input_size: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Sam2Segmenter:
+    """Build and load one of the family."""
+    from transformers import Sam2Model
 
-
-def load_strictly(model: Sam2Model, path: Path) -> Sam2Model:
-    """Load a safetensors file in transformers' names; nothing may be missing.
-
-    Keys of the video part (memory attention and encoder), which an official file also holds and
-    the image model does not have, are left out.
-
-    :raises WeightsError: missing or unknown keys, or shapes that do not fit.
-    """
-    wanted = model.state_dict()
-    state = load_file(path)
-    video = [re.compile(p) for p in (model._keys_to_ignore_on_load_unexpected or [])]
-    unknown = [k for k in state if k not in wanted and not any(p.search(k) for p in video)]
-    missing = [k for k in wanted if k not in state]
-    if unknown or missing:
-        raise WeightsError(
-            f"{path} is not this model: missing {missing[:3]}, unknown {unknown[:3]}; "
-            "run `samg weights verify`, or name the checkpoint that fits"
-        )
-    try:
-        model.load_state_dict({k: state[k].float() for k in wanted})
-    except RuntimeError as error:
-        raise WeightsError(f"{path} does not fit this model: {error}") from error
-    return model
+    size = SIZES.choose(name, input_size)
+    # An official file also holds the video part, which the image model does not have.
+    video = Sam2Model._keys_to_ignore_on_load_unexpected or ()
+    network = build(lambda: Sam2Model(sam2_config(hiera, size)), path, device, video)
+    return Sam2Segmenter(network, size, device, dtype)
 
 
 @models.register("sam2_hiera_tiny")
-def sam2_hiera_tiny(path: Path | None, input_size: int, device: torch.device, dtype):
-    """SAM 2 Hiera-Tiny; random weights where ``path`` is None (tests)."""
-    model = Sam2Model(_config(input_size))
-    if path is not None:
-        load_strictly(model, path)
-    return Sam2Segmenter(model, input_size, device, dtype)
+@models.register("sam2_1_hiera_tiny")
+def tiny(path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype):
+    """SAM 2 Hiera-Tiny; random weights where ``path`` is None."""
+    return _segmenter("SAM 2 tiny", TINY, path, input_size, device, dtype)
+
+
+@models.register("sam2_hiera_small")
+@models.register("sam2_1_hiera_small")
+def small(path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype):
+    """SAM 2 Hiera-Small; random weights where ``path`` is None."""
+    return _segmenter("SAM 2 small", SMALL, path, input_size, device, dtype)
+
+
+@models.register("sam2_hiera_base_plus")
+@models.register("sam2_1_hiera_base_plus")
+def base_plus(path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype):
+    """SAM 2 Hiera-Base-Plus; random weights where ``path`` is None."""
+    return _segmenter("SAM 2 base plus", BASE_PLUS, path, input_size, device, dtype)
+
+
+@models.register("sam2_hiera_large")
+@models.register("sam2_1_hiera_large")
+def large(path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype):
+    """SAM 2 Hiera-Large; random weights where ``path`` is None."""
+    return _segmenter("SAM 2 large", LARGE, path, input_size, device, dtype)

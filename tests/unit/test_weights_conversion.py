@@ -84,7 +84,7 @@ def test_hub_names_become_todays():
 
 
 def test_hub_file_of_the_video_model_keeps_the_image_models_part(tmp_path, monkeypatch):
-    monkeypatch.setattr(sam2_hub, "sam2_model", linear)
+    monkeypatch.setattr(sam2_hub, "image_model", lambda *_: linear())
     source, out = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
     save_file({**WEIGHT, "memory_encoder.weight": torch.ones(3)}, source)
     assert convert("sam2_hub", (source,), out) == {"precision": "float32"}

@@ -26,11 +26,19 @@ def rename(name: str) -> str:
 def convert(files: tuple[Path, ...], out: Path) -> dict[str, Any]:
     """Rename; the numbers and their precision stay.
 
-    :raises WeightsError: the file does not hold exactly this model.
+    :raises WeightsError: the file does not hold exactly one of the models.
     """
+    import torch
     from safetensors.torch import load_file
 
+    from samg_ros.models.dinov2 import find
+
     state = {rename(name): tensor for name, tensor in load_file(files[0]).items()}
-    require_same_tensors(state, dinov2_model(), files[0].name)
+    token = state.get("embeddings.cls_token")
+    # A width that no size has is refused below: the tensors are not the default's either.
+    vit = None if token is None else find(token.shape[-1])
+    with torch.device("meta"):
+        model = dinov2_model(vit)
+    require_same_tensors(state, model, files[0].name)
     save(state, out)
     return {"precision": str(next(iter(state.values())).dtype).removeprefix("torch.")}

@@ -6,32 +6,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samg_ros.errors import WeightsError
+from samg_ros.models.hiera import TINY, Hiera, sam2_config
 
 if TYPE_CHECKING:
     import torch
 
+    from samg_ros.models.dinov2 import Vit
+
     State = dict[str, torch.Tensor]
 
 
-def sam2_model() -> Any:
-    """SAM 2 Hiera-Tiny without weights; ``Sam2Config``'s defaults are that model."""
-    from transformers import Sam2Config, Sam2Model
+def sam2_model(hiera: Hiera = TINY) -> Any:
+    """SAM 2 with that image encoder, its weights random."""
+    from transformers import Sam2Model
 
-    return Sam2Model(Sam2Config()).eval()
+    return Sam2Model(sam2_config(hiera)).eval()
 
 
-def dinov2_model() -> Any:
-    """DINOv2 ViT-S/14 without weights."""
-    from transformers import Dinov2Config, Dinov2Model
+def dinov2_model(vit: Vit | None = None) -> Any:
+    """DINOv2 of that size (ViT-S/14 unless given), its weights random."""
+    from transformers import Dinov2Model
 
-    config = Dinov2Config(
-        hidden_size=384,
-        num_attention_heads=6,
-        num_hidden_layers=12,
-        image_size=518,
-        patch_size=14,
-    )
-    return Dinov2Model(config).eval()
+    from samg_ros.models.dinov2 import SMALL, dinov2_config
+
+    return Dinov2Model(dinov2_config(vit or SMALL)).eval()
 
 
 def require_same_tensors(state: State, model: torch.nn.Module, source: str) -> None:
