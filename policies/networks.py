@@ -62,9 +62,9 @@ class StudentNet(nn.Module):
         :param images: uint8 [B, 3 * frame_stack, S, S], oldest frame first.
         :return: float32 [B, features]. Masked-out pixels are 0 and stay 0, so they say nothing.
         """
-        pixels = images.float() / 255.0
-        # Training on a CPU is twice as fast in this layout (27 against 60 ms a step of 64).
-        return self.trunk(pixels.contiguous(memory_format=torch.channels_last))
+        # One copy, in the layout in which a CPU trains twice as fast (29 against 60 ms a step).
+        pixels = images.to(torch.float32, memory_format=torch.channels_last)
+        return self.trunk(pixels.div_(255.0))
 
     def decode(self, code: Tensor, joints: Tensor) -> Tensor:
         """Action of a picture code.

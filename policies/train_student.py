@@ -51,7 +51,7 @@ class StudentConfig:
         0, "seeds the network, the order of the data and the episodes", low=0, high=40_000
     )
     iterations: int = parameter(
-        20, "rounds of driving and training; the teacher drives in the first", low=1, high=10_000
+        30, "rounds of driving and training; the teacher drives in the first", low=1, high=10_000
     )
     first_episodes: int = parameter(20, "episodes of the first round", low=1, high=1000)
     episodes: int = parameter(5, "episodes of every later round", low=1, high=1000)
