@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from policies.base import PolicySpec
@@ -66,7 +66,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
-    save_file(weights, path, metadata)
+    # Not save_file: its files can be read by their owner alone, even once they are installed.
+    path.write_bytes(save(weights, metadata))
 
 
 def load_checkpoint(path: Path, *, kind: Kind, task: str | None = None) -> Checkpoint:
