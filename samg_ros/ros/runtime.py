@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions, install_signal_handlers
 
 from samg_ros.errors import SamgError
 
@@ -19,24 +21,43 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
 
     :return: exit status: 0 after a signal, 1 after an error of ours, said in one line.
     """
-    rclpy.init(args=args)
-    node = None
     try:
-        node = make_node()
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        _spin(make_node, args)
     except SamgError as error:
         print(f"{sys.argv[0].rsplit('/', 1)[-1]}: {error}", file=sys.stderr)
         return 1
     finally:
-        if node is not None:
-            close = getattr(node, "close", None)
-            if close is not None:
-                close()
-            node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _spin(make_node: Callable[[], Node], args: list[str] | None) -> None:
+    node = None
+    try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Not rclpy's handlers yet: they would invalidate the context under a node that is still
+        # loading, and let it load to the end.
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        node = make_node()
+        install_signal_handlers(SignalHandlerOptions.ALL)  # they wake a spin that waits
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        # A second signal must not cut the clean-up short: a bag would stay unfinished.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        if node is not None:
+            _take_down(node)
+
+
+def _take_down(node: Node) -> None:
+    close = getattr(node, "close", None)
+    try:
+        if close is not None:
+            close()
+    finally:
+        node.destroy_node()
 
 
 def autostart(node: LifecycleNode) -> None:
