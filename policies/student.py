@@ -23,8 +23,8 @@ from policies.checkpoints import choose, shipped_students
 from policies.networks import StudentNet, StudentNetConfig
 from policies.preprocessing import FrameStack, Normalizer, StudentPreprocessing
 from policies.registry import policies
-from policies.threads import single_thread
 from samg_ros.errors import CheckpointError
+from samg_ros.threads import single_thread
 
 
 class StudentPolicy:

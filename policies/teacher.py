@@ -22,8 +22,8 @@ from policies.checkpoint import (
 from policies.checkpoints import choose, shipped_teachers
 from policies.networks import StateNet, StateNetConfig
 from policies.preprocessing import Normalizer
-from policies.threads import single_thread
 from samg_ros.errors import CheckpointError
+from samg_ros.threads import single_thread
 
 
 class Teacher(Protocol):

@@ -29,8 +29,8 @@ from policies.seeds import EVALUATION_SEEDS, training_seed
 from policies.student import StudentPolicy
 from policies.student_learner import StudentLearner
 from policies.teacher import StateTeacher, Teacher
-from policies.threads import single_thread
 from samg_ros.parameters import documented, parameter, validate
+from samg_ros.threads import single_thread
 from sim_bridge.backgrounds import Background, make_background
 from sim_bridge.scene import Scene
 from sim_bridge.task import Task, make_task

@@ -24,8 +24,8 @@ from policies.preprocessing import Normalizer
 from policies.run_folder import RunFolder, package_version
 from policies.seeds import EVALUATION_SEEDS, training_seed
 from policies.teacher import ExpertTeacher, StateTeacher, Teacher
-from policies.threads import single_thread
 from samg_ros.parameters import documented, parameter, validate
+from samg_ros.threads import single_thread
 from sim_bridge.task import Task, make_task
 
 _STATE_STD_FLOOR = 0.01  # in the state's units: rad, m

@@ -18,6 +18,7 @@ from samg_ros.masking.memory import reference_features, view_masks
 from samg_ros.masking.reference import Reference, View
 from samg_ros.masking.scale_weights import learn_scale_weights
 from samg_ros.models.base import Embedding, FeatureExtractor, Prompts, Segmenter
+from samg_ros.threads import single_thread
 
 LOST, LOW_CONFIDENCE, FOUND = 0, 1, 2
 STATUS_NAMES = ("lost", "low_confidence", "found")
@@ -114,12 +115,13 @@ class SamgMasker:
         for _ in range(REFERENCE_VARIANTS):
             for view, (embedding, maps) in enumerate(seen):
                 logits.append(self._first_logits(embedding, maps, view, generator, height, width))
-        self._weights = learn_scale_weights(
-            torch.stack(logits),
-            masks.repeat(REFERENCE_VARIANTS, 1, 1, 1),
-            self._reference.present.t().repeat(REFERENCE_VARIANTS, 1),
-            self.config.scale_steps,
-        )
+        with single_thread():
+            self._weights = learn_scale_weights(
+                torch.stack(logits),
+                masks.repeat(REFERENCE_VARIANTS, 1, 1, 1),
+                self._reference.present.t().repeat(REFERENCE_VARIANTS, 1),
+                self.config.scale_steps,
+            )
 
     def _first_logits(
         self, embedding: Embedding, maps: list[Tensor], view: int, generator, height, width

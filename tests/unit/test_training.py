@@ -19,7 +19,7 @@ from policies.registry import load_policy
 from policies.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS, training_seed
 from policies.student_learner import StudentLearner
 from policies.teacher import StateTeacher
-from policies.threads import single_thread
+from samg_ros.threads import single_thread
 from policies.train_teacher import TeacherConfig, train_teacher
 from samg_ros.errors import ConfigError
 from sim_bridge.backgrounds import make_background

@@ -1,4 +1,4 @@
-"""Keeps small networks on one thread without touching the rest of the process."""
+"""Keeps small computations on one thread without touching the rest of the process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 def single_thread() -> Iterator[None]:
     """Run torch on one CPU thread inside the block.
 
-    Threads cost a network this small more in waiting than they save (measured: 375 against 17
-    inferences a second on two contended cores), but a masker in the same process needs them all.
+    Threads cost small tensors more in waiting than they save (measured for a student network: 375
+    against 17 inferences a second on two contended cores), but large models need them all.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
