@@ -26,9 +26,10 @@ class BagWriter:
         self.path = path
         self._types = get_typestore(Stores.ROS2_KILTED)
         self._topics: dict[str, Connection] = {}
-        self._writer = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
             self._writer.open()
         except (OSError, WriterError) as error:
             raise BagError(f"cannot write a bag at {path}: {error}") from error

@@ -106,13 +106,13 @@ class RecorderNode(Node):
     def _flush(self) -> None:
         if self._bag is None:
             return
-        free_mb = shutil.disk_usage(self._bag.path).free / 1e6
-        if free_mb < self._config.min_free_mb:
-            self._stop(f"the disk has only {free_mb:.0f} MB left")
-            return
         try:
-            self._bag.flush()
-        except OSError as error:
+            free_mb = shutil.disk_usage(self._bag.path).free / 1e6
+            if free_mb < self._config.min_free_mb:
+                self._stop(f"the disk has only {free_mb:.0f} MB left")
+            else:
+                self._bag.flush()
+        except OSError as error:  # a full disk, or a folder that somebody has removed
             self._stop(str(error))
 
     def _stop(self, why: str) -> None:
@@ -127,11 +127,8 @@ class RecorderNode(Node):
 
 def bag_path(given: str) -> Path:
     """The bag's folder: the given one, or a new one by date and time under ``runs``."""
-    path = (
-        Path(given).expanduser() if given else Path("runs") / f"bag_{datetime.now():%Y%m%d_%H%M%S}"
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    name = given or f"runs/bag_{datetime.now():%Y%m%d_%H%M%S}"
+    return Path(name).expanduser()
 
 
 def find_message_class(msgtype: str) -> type:
