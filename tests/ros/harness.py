@@ -129,9 +129,14 @@ class Stage:
         remappings: dict[str, str] | None = None,
         *,
         may_end: bool = False,
+        kind: str = "",
     ) -> None:
-        """Start a node. Its ending fails the test, unless it ``may_end``."""
-        self._processes.start(name, module, ros_arguments(parameters or {}, remappings))
+        """Start a node. Its ending fails the test, unless it ``may_end``.
+
+        :param kind: an argument before those for ROS.
+        """
+        arguments = ros_arguments(parameters or {}, remappings)
+        self._processes.start(name, module, [*filter(None, [kind]), *arguments])
         if may_end:
             self._may_end.add(name)
 
@@ -151,8 +156,13 @@ class Stage:
 
     def end(self, name: str, number: signal.Signals) -> int:
         """Send a process a signal and wait for its end. :return: its exit status."""
-        os.kill(self._child(name).process.pid, number)
+        self.send(name, number)
         return self.ended(name)
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a process a signal."""
+        self._may_end.add(name)
+        os.kill(self._child(name).process.pid, number)
 
     def _child(self, name: str) -> Child:
         """The process of that name that was started last."""
@@ -197,11 +207,8 @@ def private_environment(folder: Path, **environment: str) -> Iterator[dict[str, 
     os.environ.update(dds_environment())
     os.environ["ROS_LOG_DIR"] = str(folder / "ros_log")
     # The very copy of the package that the tests import, wherever they were started.
-    path = [
-        *environment.pop("PYTHONPATH", "").split(os.pathsep),
-        _root(),
-        before.get("PYTHONPATH"),
-    ]
+    folders = [str(Path(__file__).parent), str(Path(samg_ros.__file__).parents[1])]
+    path = [environment.pop("PYTHONPATH", ""), *folders, before.get("PYTHONPATH")]
     variables = {
         **os.environ,
         **environment,
@@ -263,7 +270,3 @@ def with_stamp(messages: Iterable[T], stamp_ns: int) -> list[T]:
 def stamps(messages: Iterable[Any]) -> list[int]:
     """The messages' stamps, ns."""
     return [to_ns(msg.header.stamp) for msg in messages]
-
-
-def _root() -> str:
-    return str(Path(samg_ros.__file__).parents[1])
