@@ -7,6 +7,7 @@ import os
 import signal
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from mcap.exceptions import McapError
+from mcap.reader import NonSeekingReader
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -244,6 +247,19 @@ def command_of(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     except OSError:
         return ""
+
+
+def on_disk(bag: Path) -> Counter[str]:
+    """Messages by topic, as far as an unfinished file can be read."""
+    counts: Counter[str] = Counter()
+    for path in bag.glob("*.mcap"):
+        with path.open("rb") as file:
+            try:
+                for _, channel, _ in NonSeekingReader(file).iter_messages(log_time_order=False):
+                    counts[channel.topic] += 1
+            except McapError:
+                pass  # the end of what is written
+    return counts
 
 
 def picture(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:

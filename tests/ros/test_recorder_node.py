@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from harness import RECORDER, RELIABLE, Stage, image, open_stage, picture
-from mcap.exceptions import McapError
-from mcap.reader import NonSeekingReader, make_reader
+from harness import RECORDER, RELIABLE, Stage, image, on_disk, open_stage, picture
+from mcap.reader import make_reader
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
@@ -74,19 +72,6 @@ class Recorders:
 
 def stamp(number: int) -> int:
     return 1_000_000_000 + number
-
-
-def on_disk(bag: Path) -> Counter[str]:
-    """Messages by topic, as far as an unfinished file can be read."""
-    counts: Counter[str] = Counter()
-    for path in bag.glob("*.mcap"):
-        with path.open("rb") as file:
-            try:
-                for _, channel, _ in NonSeekingReader(file).iter_messages(log_time_order=False):
-                    counts[channel.topic] += 1
-            except McapError:
-                pass  # the end of what is written
-    return counts
 
 
 @pytest.fixture(scope="module")
