@@ -1,0 +1,25 @@
+"""What moves a simulated robot when no picture is needed: its teacher, or random actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from policies.checkpoints import shipped_teachers
+from policies.teacher import StateTeacher
+from sim_bridge.task import StepResult
+
+Mover = Callable[[StepResult], np.ndarray]
+
+
+def make_mover(task: str, action_size: int, seed: int) -> Mover:
+    """The task's shipped teacher, or uniform random actions for a task without one.
+
+    :return: from a step's result to an action, float [A] in [-1, 1].
+    """
+    if task in shipped_teachers():
+        teacher = StateTeacher.shipped(task)
+        return lambda result: teacher.label(result.state)
+    rng = np.random.default_rng(seed)
+    return lambda result: rng.uniform(-1, 1, action_size)
