@@ -101,8 +101,10 @@ packages=$(missing_packages "$venv/bin/python")
 [ -z "$packages" ] || install_packages $packages
 constraints "$venv"
 say "installing the project into $venv (the first time takes minutes)"
-"$venv/bin/python" -m pip install --disable-pip-version-check \
-  -c "$venv/constraints.txt" setuptools -e '.[all,dev]'
+install=("$venv/bin/python" -m pip install --disable-pip-version-check -c "$venv/constraints.txt")
+# Python 3.10's own pip does not get through torch's CUDA requirements.
+"${install[@]}" pip setuptools
+"${install[@]}" -e '.[all,dev]'
 "$venv/bin/python" -c 'import rclpy' ||
   die "$venv cannot import rclpy${ROS_DISTRO:+ of the sourced $ROS_DISTRO}; see the line above"
 touch "$venv/.ready"
