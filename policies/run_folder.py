@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -55,6 +55,21 @@ class RunFolder:
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         text = json.dumps(content, indent=2, default=str)
         (self.path / name).write_text(text + "\n", encoding="utf-8")
+
+
+def command_line(kind: str, task: str, config: Any) -> str:
+    """The command that repeats a training: ``samg train`` with what differs from the defaults.
+
+    Of paths only the name is told: a checkpoint is shared, its maker's folders mean nothing.
+    """
+    words = ["samg train", kind, task]
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if value == field.default or field.name == "runs":
+            continue
+        told = value.name if isinstance(value, Path) else value
+        words.append(f"--{field.name.replace('_', '-')} {told}")
+    return " ".join(words)
 
 
 def package_version() -> str:

@@ -21,7 +21,7 @@ from policies.checkpoint import TrainingRecord
 from policies.evaluation import evaluate_states
 from policies.networks import StateNet, StateNetConfig
 from policies.preprocessing import Normalizer
-from policies.run_folder import RunFolder, package_version
+from policies.run_folder import RunFolder, command_line, package_version
 from policies.seeds import EVALUATION_SEEDS, training_seed
 from policies.teacher import ExpertTeacher, StateTeacher, Teacher
 from samg_ros.parameters import documented, parameter, validate
@@ -85,7 +85,7 @@ def train_teacher(
     finally:
         task.close()
     record = TrainingRecord(
-        command=f"samg train teacher {task_name} --expert {config.expert.name}",
+        command=command_line("teacher", task_name, config),
         seed=config.seed,
         duration_s=duration_s,
         scores={"state": results.success_rate},

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from tyro.conf import OmitArgPrefixes, Positional
 
-from policies.train_student import StudentConfig, train_student
+from policies.student_config import StudentConfig
+from policies.train_student import train_student
 from policies.train_teacher import TeacherConfig, train_teacher
 
 

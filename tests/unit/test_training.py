@@ -17,11 +17,14 @@ from policies.networks import StudentNet, StudentNetConfig
 from policies.preprocessing import FrameStack, Normalizer
 from policies.registry import load_policy
 from policies.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS, training_seed
+from policies.student import StudentPolicy
+from policies.student_config import StudentConfig
 from policies.student_learner import StudentLearner
 from policies.teacher import StateTeacher
-from samg_ros.threads import single_thread
+from policies.train_student import train_student
 from policies.train_teacher import TeacherConfig, train_teacher
 from samg_ros.errors import ConfigError
+from samg_ros.threads import single_thread
 from sim_bridge.backgrounds import make_background
 from sim_bridge.scene import Scene
 from sim_bridge.task import Task, make_task
@@ -105,7 +108,9 @@ def test_teacher_training_leaves_a_run_folder(tmp_path: Path) -> None:
         path.name,
     }
     record = json.loads((path.parent / "results.json").read_text())["record"]
-    assert record["command"] == f"samg train teacher {TASK} --expert expert.npz"
+    assert record["command"] == (
+        f"samg train teacher {TASK} --expert expert.npz --iterations 2 --episodes 1 --updates 100"
+    )
     first, last = (float(line.split()[1].rstrip(",")) for line in lines)
     assert last < first
     assert StateTeacher.load(path, TASK).spec.task == TASK
@@ -139,3 +144,28 @@ def test_mask_sources_show_what_they_say(task: Task) -> None:
     assert images["oracle+noise"][~seen].any()
     with pytest.raises(ConfigError, match=r"choose one of: oracle, oracle\+noise, none, black"):
         make_mask_source("samg")
+
+
+def test_a_student_that_is_broken_off_leaves_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("policies.train_student.score", stop)
+    config = StudentConfig(
+        iterations=2,
+        first_episodes=1,
+        episodes=1,
+        updates=3,
+        batch_size=8,
+        maskings=1,
+        max_steps=8,
+        runs=tmp_path,
+    )
+    lines: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        train_student(TASK, config, lambda _, line: lines.append(line))
+    assert len(lines) == 2 and lines[1].endswith("16 frames")
+    (path,) = tmp_path.glob("*/*.safetensors")
+    assert StudentPolicy.load(path, TASK).spec.frame_stack == 3

@@ -1,0 +1,73 @@
+"""Every parameter of a student's training, with its only default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from samg_ros.parameters import documented, parameter, validate
+
+
+@documented
+@dataclass(frozen=True)
+class StudentConfig:
+    """What ``samg train student`` can be told."""
+
+    teacher: Path | None = parameter(
+        None, "the teacher's checkpoint; None takes the one that ships"
+    )
+    seed: int = parameter(
+        0, "seeds the network, the order of the data and the episodes", low=0, high=40_000
+    )
+    iterations: int = parameter(
+        30, "rounds of driving and training; the teacher drives in the first", low=1, high=10_000
+    )
+    first_episodes: int = parameter(20, "episodes of the first round", low=1, high=1000)
+    episodes: int = parameter(5, "episodes of every later round", low=1, high=1000)
+    updates: int = parameter(400, "gradient steps a round", low=1, high=1_000_000)
+    batch_size: int = parameter(64, "frame stacks a gradient step", low=1, high=10_000)
+    learning_rate: float = parameter(
+        1e-3, "Adam's, at the start; it falls to zero along a cosine", low=1e-8, high=1
+    )
+    maskings: int = parameter(
+        3, "independently spoilt maskings that are kept of every episode", low=1, high=16
+    )
+    teacher_share_decay: float = parameter(
+        0.5,
+        "the teacher's share of the driving is this to the power of the round, from 1",
+        low=0,
+        high=1,
+    )
+    exploration_std: float = parameter(
+        0.05,
+        "noise on the actions that are driven (not on labels), so that recoveries are seen",
+        low=0,
+        high=1,
+    )
+    max_steps: int = parameter(
+        60, "longest training episode, in control steps", unit="control steps", low=1, high=10_000
+    )
+    steps_after_success: int = parameter(
+        10,
+        "control steps that are still driven once the task has succeeded",
+        unit="control steps",
+        low=1,
+        high=10_000,
+    )
+    state_weight: float = parameter(
+        0.1, "weight of telling the state beside imitating the action", low=0, high=1000
+    )
+    average_decay: float = parameter(
+        0.995,
+        "decay a step of the running average of weights, which is what drives and is kept",
+        low=0,
+        high=0.999999,
+    )
+    image_size: int = parameter(
+        84, "side of the network's picture in pixels", unit="px", low=36, high=256
+    )
+    frame_stack: int = parameter(3, "pictures in a stack", low=1, high=16)
+    runs: Path = parameter(Path("runs/train"), "where the run's folder is made")
+
+    def __post_init__(self) -> None:
+        validate(self)

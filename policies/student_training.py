@@ -1,0 +1,112 @@
+"""The DAgger loop of a student (Ross et al. 2011, arXiv 1011.0686).
+
+The student learns on the path it is deployed on: the camera's picture, a mask with the faults of
+a segmenter at the camera's size, any background behind the faults, then the policy's own
+pre-processing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import fmean
+
+import numpy as np
+import torch
+
+from policies.base import PolicySpec
+from policies.collect import Drive, collect
+from policies.dataset import Dataset, Episode
+from policies.networks import StudentNet, StudentNetConfig
+from policies.preprocessing import Normalizer, StudentPreprocessing
+from policies.seeds import training_seed
+from policies.student import StudentPolicy
+from policies.student_config import StudentConfig
+from policies.student_learner import StudentLearner
+from policies.teacher import Teacher
+from sim_bridge.backgrounds import Background, make_background
+from sim_bridge.scene import Scene
+from sim_bridge.task import Task
+
+CAMERA_SIZE = 256
+"""Side of the camera's picture in training, in pixels."""
+
+_STD_FLOOR = 0.01  # rad or m: less than this is not worth telling apart
+
+
+class StudentTraining:
+    """The DAgger loop. ``policy`` drives with the student's running average of weights."""
+
+    def __init__(self, task: Task, teacher: Teacher, config: StudentConfig) -> None:
+        torch.manual_seed(config.seed)
+        self._config, self._teacher = config, teacher
+        self._scene = Scene(task)
+        self._backgrounds = _noise_backgrounds(config.maskings)
+        self._rng = np.random.default_rng(config.seed)
+        self._episodes_done = 0
+        first = [self._collect(None, round_=0) for _ in range(config.first_episodes)]
+        rest = config.episodes * (config.iterations - 1)
+        capacity = (config.first_episodes + rest) * config.max_steps
+        self._dataset = Dataset(config.frame_stack, capacity, first)
+        joints = Normalizer.fit(self._dataset.joints, _STD_FLOOR)
+        self._learner = self._make_learner(task, joints)
+        self.policy = StudentPolicy(
+            PolicySpec.from_task(
+                task.spec, image_size=CAMERA_SIZE, frame_stack=config.frame_stack
+            ),
+            StudentPreprocessing(config.image_size, config.frame_stack, joints),
+            self._learner.average,
+        )
+
+    def run(self, report: Callable[[int, str], None]) -> dict[str, list[float]]:
+        """All rounds. :return: mean loss, and the share of episodes that succeeded, by round."""
+        c = self._config
+        curves: dict[str, list[float]] = {"action loss": [], "training success": []}
+        for round_ in range(1, c.iterations + 1):
+            loss = self._learner.fit(self._dataset, c.updates, c.batch_size, self._rng)
+            curves["action loss"].append(loss)
+            if round_ < c.iterations:
+                episodes = [self._collect(self.policy, round_) for _ in range(c.episodes)]
+                for episode in episodes:
+                    self._dataset.add(episode)
+                successes = fmean(episode.success for episode in episodes)
+                curves["training success"].append(successes)
+            report(round_, f"loss {loss:.4f}, {len(self._dataset)} frames")
+        return curves
+
+    def _collect(self, student: StudentPolicy | None, round_: int) -> Episode:
+        c = self._config
+        drive = Drive(
+            teacher_share=c.teacher_share_decay**round_,
+            exploration_std=c.exploration_std,
+            max_steps=c.max_steps,
+            steps_after_success=c.steps_after_success,
+        )
+        seed = training_seed(c.seed, self._episodes_done)
+        self._episodes_done += 1
+        return collect(
+            self._scene, self._backgrounds, self._teacher, student, drive, c.image_size, seed
+        )
+
+    def _make_learner(self, task: Task, joints: Normalizer) -> StudentLearner:
+        c = self._config
+        sizes = StudentNetConfig(
+            image_size=c.image_size,
+            frame_stack=c.frame_stack,
+            joints=len(task.spec.proprioception),
+            actions=task.spec.action_size,
+        )
+        return StudentLearner(
+            StudentNet(sizes),
+            joints,
+            Normalizer.fit(self._dataset.states, _STD_FLOOR),
+            steps=c.iterations * c.updates,
+            learning_rate=c.learning_rate,
+            state_weight=c.state_weight,
+            average_decay=c.average_decay,
+        )
+
+
+def _noise_backgrounds(count: int) -> list[Background]:
+    """``noise`` only: photographs are what the student is measured on."""
+    backgrounds = [make_background("noise") for _ in range(count)]
+    return [background for background in backgrounds if background]
