@@ -44,8 +44,8 @@ def describe(name: str) -> ModelFacts:
 
     :raises ConfigError: unknown name, or a package it needs is not installed.
     """
-    checkpoint = checkpoints.get(name)
     model = models.get(name)(None, 0, META, torch.bfloat16)
+    checkpoint = checkpoints.get(name)
     parameters = list(model.network.parameters())
     count = sum(p.numel() for p in parameters)
     images = torch.empty(1, 3, model.input_size, model.input_size, device=META)

@@ -46,7 +46,7 @@ class SamSegmenter:
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Embedding:
         """See :meth:`Segmenter.encode`."""
-        height, width = scaled_size(*images.shape[-2:], self.input_size)
+        height, width = scaled_size(images.shape[-2], images.shape[-1], self.input_size)
         resized = F.interpolate(
             images, size=(height, width), mode="bilinear", align_corners=False, antialias=True
         )

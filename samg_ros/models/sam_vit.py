@@ -59,7 +59,7 @@ def resize_positions(encoder: nn.Module, grid: int) -> None:
 
     The relative ones the package brings to the map's size itself.
     """
-    positions = encoder.pos_embed
+    positions = encoder.get_parameter("pos_embed")
     if positions.shape[1] != grid:
         maps = positions.detach().permute(0, 3, 1, 2)
         fine = F.interpolate(maps, size=(grid, grid), mode="bicubic", align_corners=False)

