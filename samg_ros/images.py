@@ -1,4 +1,4 @@
-"""Pixels of image messages as arrays, without ROS.
+"""Pixels of image messages and files as arrays, without ROS.
 
 A message is anything with the fields of ``sensor_msgs/Image``: rclpy's own, or what rosbags reads
 from a bag.
@@ -109,6 +109,39 @@ def to_mask(msg: ImageMessage) -> np.ndarray:
     if msg.encoding not in ("mono8", "8UC1"):
         raise ImageError(f"a mask has encoding {msg.encoding!r}; publish it as mono8")
     return _pixels(msg, check(msg)) > 0
+
+
+def decode(data: bytes, *, upright: bool = False) -> np.ndarray:
+    """A compressed picture (JPEG, PNG, ...) as uint8 [H, W, 3] RGB; alpha is dropped.
+
+    :param data: a file's content, or the ``data`` of a ``sensor_msgs/CompressedImage``.
+    :param upright: turn it as its EXIF says. Messages are left as the camera took them, like the
+        camera's other topics.
+    :raises ImageError: not a picture, or one that is cut short.
+    """
+    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.cvtColor(_decoded(data, flags), cv2.COLOR_BGR2RGB)
+
+
+def decode_unchanged(data: bytes) -> np.ndarray:
+    """A compressed picture as it is stored, [H, W] or [H, W, C] in OpenCV's order (BGR, BGRA).
+
+    :raises ImageError: as :func:`decode`.
+    """
+    return _decoded(data, cv2.IMREAD_UNCHANGED)
+
+
+def _decoded(data: bytes, flags: int) -> np.ndarray:
+    content = np.frombuffer(data, np.uint8)
+    try:
+        pixels = cv2.imdecode(content, flags) if content.size else None
+    except cv2.error as error:
+        raise ImageError(f"the picture cannot be decoded: {error.err}") from error
+    if pixels is None:
+        raise ImageError(
+            "not a whole picture of a known format (PNG, JPEG, TIFF, WebP, BMP and the like)"
+        )
+    return pixels
 
 
 def _pixels(msg: ImageMessage, encoding: Encoding) -> np.ndarray:

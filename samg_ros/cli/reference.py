@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import tyro
-from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional
 
-from samg_ros.masking.overlay import draw_overlay
-from samg_ros.masking.reference import PART_POINTS, Reference, shipped_reference
+from samg_ros.cli.reference_clicks import clicks, protect_negative_clicks
+from samg_ros.cli.reference_files import files
+from samg_ros.cli.reference_saving import save
+from samg_ros.masking.reference import PART_POINTS, shipped_reference
 
 
 @dataclass(frozen=True)
@@ -55,31 +55,15 @@ def sim(task: Positional[str], options: OmitArgPrefixes[SimOptions]) -> None:
         )
     finally:
         simulated.close()
-    _write(reference, options.out or shipped_reference(task))
+    save(reference, options.out or shipped_reference(task))
 
 
 def main(argv: list[str]) -> int:
-    """Run ``samg reference sim TASK``."""
-    tyro.extras.subcommand_cli_from_dict({"sim": sim}, prog="samg reference", args=argv)
+    """Run ``samg reference sim | files | clicks``."""
+    commands: dict[str, Callable] = {"sim": sim, "files": files, "clicks": clicks}
+    args = protect_negative_clicks(argv)
+    tyro.extras.subcommand_cli_from_dict(commands, prog="samg reference", args=args)
     return 0
-
-
-def preview(reference: Reference) -> np.ndarray:
-    """A picture of every view beside its masks and points, uint8 [H, W, 3]."""
-    rows = []
-    for view in reference.views:
-        height, width = view.image.shape[:2]
-        panels = [view.image]
-        for name in reference.names:
-            shown = [target for target in view.targets if target.name == name]
-            if not shown:
-                panels.append(np.zeros_like(view.image))
-                continue
-            points = (shown[0].points + 0.5) / [width, height]
-            labels = np.ones(len(points), int)
-            panels.append(draw_overlay(view.image, shown[0].mask, points, labels))
-        rows.append(np.hstack(panels))
-    return np.vstack(rows)
 
 
 def _mover(task: str, action_size: int, seed: int) -> Callable:
@@ -91,12 +75,3 @@ def _mover(task: str, action_size: int, seed: int) -> Callable:
         return lambda result: teacher.label(result.state)
     rng = np.random.default_rng(seed)
     return lambda result: rng.uniform(-1, 1, action_size)
-
-
-def _write(reference: Reference, path: Path) -> None:
-    reference.save(path)
-    picture = Path.cwd() / f"{path.stem}_reference.png"
-    cv2.imwrite(str(picture), preview(reference)[..., ::-1])
-    console = Console()
-    console.print(f"{path}: {len(reference.views)} views of {', '.join(reference.names)}")
-    console.print(f"{picture}: what it looks like", soft_wrap=True)

@@ -1,0 +1,65 @@
+"""Files that are there whole or not at all, whenever the process ends."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from samg_ros.errors import SamgError
+
+
+class OutputError(SamgError):
+    """A result that cannot be written: the disk is full, or the folder is not writable."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a place for a file or folder of the same name, which becomes ``path`` at the end.
+
+    What a killed run left there is removed first.
+
+    :raises OutputError: the disk refuses it; ``path`` is as it was.
+    """
+    work = path.parent / ".partial"
+    temporary = work / path.name
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)
+        yield temporary
+        if path.is_dir():
+            _remove(path)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}; what was finished before is kept"
+        ) from error
+    finally:
+        _remove(temporary)
+        with suppress(OSError):  # others may still be writing there
+            work.rmdir()
+
+
+def write_text(path: Path, text: str) -> None:
+    """:raises OutputError: as :func:`replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """:param pixels: uint8, [H, W] or RGB [H, W, 3]. :raises OutputError: as :func:`replacing`."""
+    ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    _, content = cv2.imencode(".png", ordered)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.tobytes())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

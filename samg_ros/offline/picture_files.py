@@ -1,0 +1,76 @@
+"""Pictures in files: one, or all of a folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from samg_ros.errors import ConfigError, ImageError
+from samg_ros.images import decode
+from samg_ros.offline.source import NOTHING, Kind, SourceFrame
+
+SUFFIXES = frozenset(
+    (".bmp", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+)
+
+
+def read_bytes(path: Path) -> bytes:
+    """:raises ImageError: there is no such file, or it cannot be opened."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """A picture of any size and format as uint8 [H, W, 3] RGB.
+
+    Turned as its EXIF says; alpha is dropped, 16 bits become 8.
+
+    :raises ImageError: no such file, or not a picture; the message names the file.
+    """
+    try:
+        return decode(read_bytes(path), upright=True)
+    except ImageError as error:
+        raise ImageError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+class Pictures:
+    """A :class:`~samg_ros.offline.source.FrameSource` of one picture, or of a folder's, by name.
+
+    Folders inside the folder are not looked into.
+
+    :raises ConfigError: a folder without pictures.
+    """
+
+    kind: Kind = "pictures"
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_dir():
+            self._files = {path.stem: path}
+            return
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not files:
+            raise ConfigError(
+                f"no pictures in {path} (looked for {' '.join(sorted(SUFFIXES))}); give a folder "
+                "of pictures, a picture, a video or a bag"
+            )
+        # Results are PNG files: a.jpg and a.png must not write the same one.
+        stems = Counter(file.stem for file in files)
+        self._files = {f.stem if stems[f.stem] == 1 else f.name: f for f in files}
+
+    @property
+    def count(self) -> int:
+        return len(self._files)
+
+    def frames(self, skip: Container[str] = NOTHING) -> Iterator[SourceFrame]:
+        for name, file in self._files.items():
+            if name in skip:
+                continue
+            try:
+                yield SourceFrame(name, read_rgb(file))
+            except ImageError as error:
+                yield SourceFrame(name, None, str(error))
