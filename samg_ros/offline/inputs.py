@@ -1,0 +1,38 @@
+"""What kind of thing an input path is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from samg_ros.errors import ConfigError
+from samg_ros.offline.picture_files import SUFFIXES, Pictures
+from samg_ros.offline.source import FrameSource
+from samg_ros.offline.video_file import Video
+
+BAG_FILES = frozenset({".mcap", ".db3", ".bag"})
+
+
+def open_input(path: Path, topic: str = "", new_topics: tuple[str, ...] = ()) -> FrameSource:
+    """A picture, a folder of pictures, a video, or a bag (its folder or its one file).
+
+    :param topic: the image topic of a bag; may be empty where there is only one.
+    :param new_topics: names for topics of a masked copy of a bag.
+    :raises SamgError: nothing there, or it cannot be read.
+    """
+    if not path.exists():
+        raise ConfigError(f"there is no {path}; give a picture, a folder, a video or a bag")
+    suffix = path.suffix.lower()
+    if (path / "metadata.yaml").is_file() or (path.is_file() and suffix in BAG_FILES):
+        # Only here: rosbags is an extra that pictures and videos do without.
+        try:
+            from samg_ros.offline.bag_topic import BagTopic
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"bags need {error.name}: pip install 'samg_ros[bag]'") from error
+        return BagTopic(path, topic, new_topics)
+    if topic:
+        raise ConfigError(f"--topic is for bags; {path} is none")
+    if path.is_dir() and any(p.suffix in (".mcap", ".db3") for p in path.iterdir()):
+        raise ConfigError(f"{path} has no metadata.yaml; name the .mcap file in it instead")
+    if path.is_dir() or suffix in SUFFIXES:
+        return Pictures(path)
+    return Video(path)

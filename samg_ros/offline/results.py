@@ -1,0 +1,157 @@
+"""The folder of a run: masks and scores frame by frame, which is also what a resumed run reads.
+
+run.json        what was masked, and how: a run with other settings is refused
+masks/NAME.png  what was found in a frame: 255 on the targets, all 0 where they are lost
+scores.jsonl    a line for each frame: status, predicted IoU, each target's, the prompts
+summary.json    counts, written when all is done
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samg_ros.errors import ConfigError
+from samg_ros.images import decode_unchanged
+from samg_ros.offline.atomic import OutputError, write_png, write_text
+from samg_ros.offline.picture_files import read_bytes
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of ``scores.jsonl``.
+
+    ``status``: found | low_confidence | lost | unreadable. ``score``: predicted IoU of the worst
+    found target. ``targets``: {name: {"status", "score"}}. ``prompts``: [x, y, label] of all
+    targets, relative to the image. ``problem``: why a frame is unreadable.
+    """
+
+    frame: str
+    status: str
+    score: float = 0.0
+    targets: dict[str, dict[str, Any]] | None = None
+    prompts: list[list[float]] | None = None
+    problem: str = ""
+
+    @property
+    def readable(self) -> bool:
+        return self.status != "unreadable"
+
+
+class Results:
+    """The folder of a run, opened to be filled or to be read.
+
+    :param settings: what masks depend on, as JSON takes it.
+    :raises ConfigError: the folder holds a run with other settings, or something else.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.folder = folder
+        self._scores = folder / "scores.jsonl"
+        self._check(settings)
+        self._records = {record.frame: record for record in self._read()}
+        self.resumed = len(self.done)
+        self._rewrite()
+
+    @property
+    def done(self) -> set[str]:
+        """Frames whose masks are there; unreadable ones are tried again by the next run."""
+        return {name for name, record in self._records.items() if record.readable}
+
+    def record(self, name: str) -> Record | None:
+        """The frame's line, or None where it was not looked at yet."""
+        return self._records.get(name)
+
+    def counts(self) -> Counter[str]:
+        """Frames by status."""
+        return Counter(record.status for record in self._records.values())
+
+    def unreadable(self) -> Iterator[Record]:
+        """Frames that could not be read."""
+        return (record for record in self._records.values() if not record.readable)
+
+    def mask(self, name: str) -> np.ndarray:
+        """What was found in a frame, bool [H, W]. :raises ImageError: the file is gone."""
+        return decode_unchanged(read_bytes(self._mask_file(name))) > 0
+
+    def add(self, record: Record, mask: np.ndarray | None = None) -> None:
+        """Keep a frame's result; the mask, bool [H, W], comes first, so a line means a mask.
+
+        :raises OutputError: the disk refuses it.
+        """
+        if mask is not None:
+            write_png(self._mask_file(record.frame), mask.astype(np.uint8) * 255)
+        self._records[record.frame] = record
+        try:
+            with self._scores.open("a") as file:
+                file.write(_line(record))
+        except OSError as error:
+            raise OutputError(f"cannot write {self._scores}: {error.strerror}") from error
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Put the lines in order and write ``summary.json``. :raises OutputError: as above."""
+        self._rewrite()
+        write_text(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+
+    def summary(self) -> dict[str, Any] | None:
+        """What :meth:`finish` wrote last, or None."""
+        return _json(self.folder / "summary.json")
+
+    def _mask_file(self, name: str) -> Path:
+        return self.folder / "masks" / f"{name}.png"
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        file = self.folder / "run.json"
+        before = _json(file)
+        if before is None and self.folder.is_dir() and any(self.folder.iterdir()):
+            raise ConfigError(f"{self.folder} is not empty; name a new folder with --out")
+        differing = [key for key in settings if (before or {}).get(key) != settings[key]]
+        if not self._scores.exists():  # nothing was found yet, so nothing can be mixed
+            write_text(file, json.dumps(settings, indent=2) + "\n")
+        elif differing:
+            raise ConfigError(
+                f"{self.folder} holds a run with other settings ({', '.join(differing)}); name a "
+                "new folder with --out, or repeat that run's settings (run.json) to resume it"
+            )
+
+    def _read(self) -> Iterator[Record]:
+        if not self._scores.is_file():
+            return
+        for line in self._scores.read_text().splitlines():
+            try:
+                record = Record(**json.loads(line))
+            except (ValueError, TypeError):
+                continue  # the last line of a run that was killed while writing it
+            if not record.readable or self._mask_file(record.frame).is_file():
+                yield record
+
+    def _rewrite(self) -> None:
+        """One line a frame, by name, whatever order and repetitions several runs made."""
+        ordered = sorted(self._records.values(), key=lambda record: record.frame)
+        if ordered:
+            write_text(self._scores, "".join(map(_line, ordered)))
+
+
+def overlay_prompts(record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """A record's prompts as :func:`~samg_ros.masking.overlay.draw_overlay` takes them."""
+    prompts = np.array(record.prompts or [], np.float32).reshape(-1, 3)
+    return prompts[:, :2], prompts[:, 2].astype(int)
+
+
+def _line(record: Record) -> str:
+    return json.dumps({k: v for k, v in asdict(record).items() if v not in (None, "")}) + "\n"
+
+
+def _json(file: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}; name a new folder") from error

@@ -1,0 +1,160 @@
+"""``samg mask`` over pictures, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from offline_fixtures import RedMasker, frame, lines, mask, png, red, write_reference
+
+from samg_ros.models import cache
+from samg_ros.models.checkpoints import get
+
+
+@pytest.fixture
+def reference(tmp_path) -> Path:
+    return write_reference(tmp_path / "square.npz")
+
+
+@pytest.fixture
+def use(monkeypatch):
+    """Lets ``samg mask`` build a given masker."""
+
+    def patch(masker: RedMasker) -> RedMasker:
+        monkeypatch.setattr("samg_ros.masking.build.build_masker", lambda *_: masker)
+        return masker
+
+    return patch
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    """Seven frames of two sizes (one a 16-bit PNG with alpha), a damaged one, a text file."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(5):
+        cv2.imwrite(str(folder / f"{i}.png"), frame(i)[..., ::-1])
+    deep = cv2.cvtColor(frame(5), cv2.COLOR_RGB2BGRA).astype(np.uint16) * 257
+    cv2.imwrite(str(folder / "5.png"), deep)
+    cv2.imwrite(str(folder / "6.bmp"), frame(6, (40, 80))[..., ::-1])
+    (folder / "3x.png").write_bytes((folder / "3.png").read_bytes()[:60])
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+class TestPictures:
+    def test_every_picture_is_masked_and_a_damaged_one_reported(
+        self, pictures, reference, tmp_path, use, capfd
+    ):
+        masker, out = use(RedMasker()), tmp_path / "out"
+        assert mask(pictures, reference, out, "--batch", "4") == 0
+        for i in range(7):
+            rgb = frame(i) if i < 6 else frame(6, (40, 80))
+            assert (png(out / "masked" / f"{i}.png") == rgb * red(rgb)[..., None]).all()
+            assert (png(out / "masks" / f"{i}.png")[..., 0] == red(rgb) * 255).all()
+        assert masker.batches == [(4, 48, 64, 3), (2, 48, 64, 3), (1, 40, 80, 3)]
+        assert [line["frame"] for line in lines(out)] == ["0", "1", "2", "3", "3x", *"456"]
+        bad = lines(out)[4]
+        assert bad["status"] == "unreadable" and "3x.png" in bad["problem"]
+        assert json.loads((out / "summary.json").read_text())["frames"] == {
+            "found": 7,
+            "unreadable": 1,
+        }
+        assert "3x.png" in capfd.readouterr().err
+        assert not list(out.rglob(".partial"))
+
+    def test_one_picture_and_what_its_line_says(self, pictures, reference, tmp_path, use):
+        use(RedMasker())
+        assert mask(pictures / "2.png", reference, tmp_path / "out") == 0
+        (line,) = lines(tmp_path / "out")
+        assert line == {
+            "frame": "2",
+            "status": "found",
+            "score": 0.9,
+            "targets": {"square": {"status": "found", "score": 0.9}},
+            "prompts": [[0.5, 0.5, 1], [0.5, 0.5, 0]],
+        }
+
+    def test_pictures_that_differ_by_suffix_alone_stay_apart(self, reference, tmp_path, use):
+        use(RedMasker())
+        folder = tmp_path / "in"
+        folder.mkdir()
+        for i, name in enumerate(("a.png", "a.bmp")):
+            cv2.imwrite(str(folder / name), frame(i)[..., ::-1])
+        mask(folder, reference, tmp_path / "out")
+        made = sorted(p.name for p in (tmp_path / "out/masked").iterdir())
+        assert made == ["a.bmp.png", "a.png.png"]
+
+    def test_a_mended_picture_is_masked_by_the_next_run(self, pictures, reference, tmp_path, use):
+        use(RedMasker())
+        mask(pictures, reference, tmp_path / "out")
+        cv2.imwrite(str(pictures / "3x.png"), frame(3)[..., ::-1])
+        again = use(RedMasker())
+        mask(pictures, reference, tmp_path / "out")
+        assert again.batches == [(1, 48, 64, 3)]
+        assert (tmp_path / "out/masked/3x.png").is_file()
+        assert {line["status"] for line in lines(tmp_path / "out")} == {"found"}
+
+    def test_nothing_readable_is_a_failure(self, reference, tmp_path, use):
+        use(RedMasker())
+        (tmp_path / "bad.png").write_bytes(b"no picture")
+        assert mask(tmp_path / "bad.png", reference, tmp_path / "out") == 1
+
+    def test_large_frames_go_through_fewer_at_a_time(self, reference, tmp_path, use):
+        folder = tmp_path / "in"
+        folder.mkdir()
+        for i in range(3):
+            cv2.imwrite(str(folder / f"{i}.bmp"), frame(i, (960, 640)))
+        masker = use(RedMasker())
+        mask(folder, reference, tmp_path / "out", "--batch", "4")
+        assert [shape[0] for shape in masker.batches] == [2, 1]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [("nowhere", "there is no"), ("empty", "no pictures in"), ("bad.mp4", "as a video")],
+    )
+    def test_inputs(self, name, text, reference, tmp_path, capsys):
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "bad.mp4").write_bytes(b"no video")
+        assert mask(tmp_path / name, reference, tmp_path / "out") == 1
+        assert text in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+    def test_a_folder_of_something_else(self, pictures, reference, tmp_path, capsys):
+        assert mask(pictures, reference, tmp_path) == 1
+        assert "not empty" in capsys.readouterr().err
+
+    def test_a_run_with_other_settings(self, pictures, reference, tmp_path, use, capsys):
+        use(RedMasker())
+        mask(pictures, reference, tmp_path / "out")
+        assert mask(pictures, reference, tmp_path / "out", "--input-size", "256") == 1
+        assert "masker.input_size" in capsys.readouterr().err
+        assert mask(pictures, reference, tmp_path / "out", "--device", "cpu") == 0
+
+    def test_a_topic_of_what_is_no_bag(self, pictures, reference, tmp_path, capsys):
+        assert mask(pictures, reference, tmp_path / "out", "--topic", "/camera") == 1
+        assert "--topic is for bags" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(
+    not all(cache.look(get(n)).usable for n in ("sam2_hiera_tiny", "dinov2_small")),
+    reason="weights are not cached",
+)
+def test_a_picture_of_the_shipped_reference_by_the_real_method(tmp_path):
+    from samg_ros.masking.reference import Reference, shipped_reference
+
+    shipped = Reference.load(shipped_reference("adroit_door"))
+    few, view = tmp_path / "door.npz", shipped.views[1]
+    Reference(shipped.views[:2]).save(few)  # of the five: each costs an encoding
+    cv2.imwrite(str(tmp_path / "door.png"), view.image[..., ::-1])
+    small = ("--input-size", "256", "--feature-size", "112", "--scale-steps", "50")
+    plain = ("--threads", "1", "--device", "cpu")
+    assert mask(tmp_path / "door.png", few, tmp_path / "out", *small, *plain) == 0
+    found = png(tmp_path / "out/masks/door.png")[..., 0] > 0
+    truth = np.any([target.mask for target in view.targets], axis=0)
+    assert (found & truth).sum() / (found | truth).sum() > 0.85
