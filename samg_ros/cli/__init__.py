@@ -10,6 +10,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "node": ("samg_ros.cli.node", "run one node: bridge, masker, policy or recorder"),
     "weights": ("samg_ros.cli.weights", "list, fetch, verify and locate checkpoints"),
     "reference": ("samg_ros.cli.reference", "make a reference (image, masks, points)"),
+    "mask": ("samg_ros.cli.mask", "mask pictures, a video, or a bag's image topic"),
     "train": ("samg_ros.cli.train", "train a state teacher or a masked-image student"),
 }
 
