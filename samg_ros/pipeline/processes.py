@@ -15,6 +15,7 @@ from types import TracebackType
 from samg_ros.errors import SamgError
 
 STOP_TIMEOUTS_S = ((signal.SIGINT, 15.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOG_TAIL_LINES = 12
 _PR_SET_PDEATHSIG = 1
 
@@ -102,12 +103,13 @@ class Processes:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # A second Ctrl-C must not interrupt the clean-up and leave processes behind.
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # A second signal must not interrupt the clean-up and leave processes behind.
+        previous = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING_SIGNALS}
         try:
             self.stop()
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
 
 def _die_with_parent() -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import rclpy
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions, install_signal_handlers
 
 from samg_ros.errors import SamgError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_loading = False
 
 
 def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
@@ -34,18 +39,24 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
 def _spin(make_node: Callable[[], Node], args: list[str] | None) -> None:
     node = None
     try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        # Not rclpy's handlers yet: they would invalidate the context under a node that is still
-        # loading, and let it load to the end.
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = make_node()
-        install_signal_handlers(SignalHandlerOptions.ALL)  # they wake a spin that waits
+        with _interruptible():
+            for number in SIGNALS:
+                signal.signal(number, _on_signal)
+            # Not rclpy's handlers yet: they would invalidate the context under a node that is
+            # still loading, and let it load to the end.
+            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+            node = make_node()
+            # From here on they wake a spin that waits; ours is called after them.
+            install_signal_handlers(SignalHandlerOptions.ALL)
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RCLError:
+        if rclpy.ok():
+            raise  # else a callback that was under way as the signal came
     finally:
         # A second signal must not cut the clean-up short: a bag would stay unfinished.
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         if node is not None:
             _take_down(node)
@@ -58,6 +69,23 @@ def _take_down(node: Node) -> None:
             close()
     finally:
         node.destroy_node()
+
+
+def _on_signal(number: int, frame: object) -> None:
+    if _loading:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """What takes long is broken off by a signal; callbacks come to their end, so that none
+    leaves a message half written."""
+    global _loading
+    before, _loading = _loading, True
+    try:
+        yield
+    finally:
+        _loading = before
 
 
 def autostart(node: LifecycleNode) -> None:
@@ -73,7 +101,8 @@ def autostart(node: LifecycleNode) -> None:
 def guarded(node: Node, step: Callable[[], None]) -> TransitionCallbackReturn:
     """Run a lifecycle step; an error of ours becomes FAILURE with one clear line."""
     try:
-        step()
+        with _interruptible():
+            step()
     except SamgError as error:
         node.get_logger().error(str(error))
         return TransitionCallbackReturn.FAILURE
