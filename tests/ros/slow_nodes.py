@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import time
 
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 
 from samg_ros.errors import SamgError
-from samg_ros.ros.runtime import run
+from samg_ros.ros.runtime import guarded, run
 
 
 class Loading(Node):
@@ -46,6 +47,17 @@ class Failing(Closing):
         raise SamgError("the disk is full")
 
 
+class Configuring(LifecycleNode):
+    """Takes longer to configure than anybody waits."""
+
+    def __init__(self) -> None:
+        super().__init__("configuring")
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        print("loading", flush=True)
+        return guarded(self, lambda: time.sleep(600))
+
+
 if __name__ == "__main__":
-    kinds = {"loading": Loading, "closing": Closing, "failing": Failing}
-    sys.exit(run(kinds[sys.argv[1]]))
+    kinds = (Loading, Closing, Failing, Configuring)
+    sys.exit(run(next(kind for kind in kinds if kind.__name__.lower() == sys.argv[1])))

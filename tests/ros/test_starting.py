@@ -167,6 +167,19 @@ def test_signal_stops_a_node_that_is_still_loading(stage: Stage, number: signal.
     assert stage.log("node") == "loading\n"
 
 
+@pytest.mark.parametrize("number", STOPPING)
+def test_signal_stops_a_node_that_is_being_configured(
+    stage: Stage, number: signal.Signals
+) -> None:
+    stage.start("node", "slow_nodes", kind="configuring")
+    client = stage.probe.create_client(ChangeState, "/configuring/change_state")
+    stage.probe.wait_for(client.service_is_ready, "the node")
+    client.call_async(ChangeState.Request(transition=Transition(id=CONFIGURE)))
+    stage.wait_for_log("node", "loading")
+    assert stage.end("node", number) == 0
+    assert stage.log("node") == "loading\n"
+
+
 def test_second_signal_does_not_cut_the_clean_up_short(stage: Stage) -> None:
     stage.start("node", "slow_nodes", kind="closing")
     stage.wait_for_log("node", "ready")
