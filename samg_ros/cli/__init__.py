@@ -9,6 +9,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("samg_ros.cli.demo", "run the whole loop: bridge, masker, policy, recorder"),
     "node": ("samg_ros.cli.node", "run one node: bridge, masker, policy or recorder"),
     "weights": ("samg_ros.cli.weights", "list, fetch, verify and locate checkpoints"),
+    "models": ("samg_ros.cli.models", "list the models: size, memory, licence, weights"),
     "reference": ("samg_ros.cli.reference", "make a reference (image, masks, points)"),
     "mask": ("samg_ros.cli.mask", "mask pictures, a video, or a bag's image topic"),
     "train": ("samg_ros.cli.train", "train a state teacher or a masked-image student"),
