@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("samg_ros.cli.models", "list the models: size, memory, licence, weights"),
     "reference": ("samg_ros.cli.reference", "make a reference (image, masks, points)"),
     "mask": ("samg_ros.cli.mask", "mask pictures, a video, or a bag's image topic"),
+    "bench": ("samg_ros.cli.bench", "measure masks against the simulator's own"),
     "train": ("samg_ros.cli.train", "train a state teacher or a masked-image student"),
 }
 
