@@ -63,7 +63,8 @@ ENCODINGS: dict[str, Encoding] = {
 def check(msg: ImageMessage) -> Encoding:
     """How the message's pixels lie in memory.
 
-    :raises ImageError: zero size, unknown encoding, a step too short, too little data.
+    :raises ImageError: zero size, unknown encoding, a step too short, too little data, or a size
+        that the encoding's pattern does not allow.
     """
     encoding = ENCODINGS.get(msg.encoding)
     if encoding is None:
@@ -72,6 +73,7 @@ def check(msg: ImageMessage) -> Encoding:
         )
     if msg.height == 0 or msg.width == 0:
         raise ImageError(f"image is {msg.width}x{msg.height}: it has no pixels")
+    _check_pattern(msg, encoding)
     row = msg.width * encoding.channels * np.dtype(encoding.dtype).itemsize
     if msg.step < row:
         raise ImageError(
@@ -85,6 +87,16 @@ def check(msg: ImageMessage) -> Encoding:
     return encoding
 
 
+def _check_pattern(msg: ImageMessage, encoding: Encoding) -> None:
+    """Refuse sizes at which pixels that share their colours have no neighbours to share with."""
+    if encoding.channels == 2 and msg.width % 2:
+        raise ImageError(f"a {msg.encoding} image is {msg.width} wide: its pixels come in pairs")
+    if msg.encoding.startswith("bayer") and min(msg.height, msg.width) < 3:
+        raise ImageError(
+            f"a {msg.encoding} image is {msg.width}x{msg.height}: it needs 3 pixels a side"
+        )
+
+
 def to_rgb(msg: ImageMessage) -> np.ndarray:
     """A message of any encoding in :data:`ENCODINGS` as uint8 [H, W, 3] RGB, contiguous.
 
@@ -93,7 +105,7 @@ def to_rgb(msg: ImageMessage) -> np.ndarray:
     :raises ImageError: as :func:`check`.
     """
     encoding = check(msg)
-    pixels = _pixels(msg, encoding)
+    pixels = view(msg, encoding)
     if encoding.dtype == "u2":
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if encoding.to_rgb is None:
@@ -108,7 +120,7 @@ def to_mask(msg: ImageMessage) -> np.ndarray:
     """
     if msg.encoding not in ("mono8", "8UC1"):
         raise ImageError(f"a mask has encoding {msg.encoding!r}; publish it as mono8")
-    return _pixels(msg, check(msg)) > 0
+    return view(msg, check(msg)) > 0
 
 
 def decode(data: bytes, *, upright: bool = False) -> np.ndarray:
@@ -144,7 +156,7 @@ def _decoded(data: bytes, flags: int) -> np.ndarray:
     return pixels
 
 
-def _pixels(msg: ImageMessage, encoding: Encoding) -> np.ndarray:
+def view(msg: ImageMessage, encoding: Encoding) -> np.ndarray:
     """A view [H, W] or [H, W, C] of the message's data, without the padding of its rows."""
     dtype = np.dtype((">" if msg.is_bigendian else "<") + encoding.dtype)
     shape: tuple[int, ...] = (msg.height, msg.width)

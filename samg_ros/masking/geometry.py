@@ -7,6 +7,8 @@ from torch import Tensor
 
 # The box of an empty mask: nearly the whole frame, so that the next decode may find it again.
 WHOLE_FRAME = (0.01, 0.01, 0.99, 0.99)
+# A box's corners are middles of pixels, up to this.
+ROUNDING = 1e-6
 
 
 def peak(maps: Tensor, *, lowest: bool = False) -> tuple[Tensor, Tensor]:
@@ -39,10 +41,8 @@ def inside(boxes: Tensor, height: int, width: int) -> Tensor:
     """Bool [..., H, W]: pixels whose middle lies within the box, float [..., 4]."""
     x = (torch.arange(width, device=boxes.device) + 0.5) / width
     y = (torch.arange(height, device=boxes.device) + 0.5) / height
-    # Half a pixel of slack: the corners are middles of pixels, up to rounding.
-    dx, dy = 0.5 / width, 0.5 / height
-    columns = (x >= boxes[..., 0:1] - dx) & (x <= boxes[..., 2:3] + dx)
-    rows = (y >= boxes[..., 1:2] - dy) & (y <= boxes[..., 3:4] + dy)
+    columns = (x >= boxes[..., 0:1] - ROUNDING) & (x <= boxes[..., 2:3] + ROUNDING)
+    rows = (y >= boxes[..., 1:2] - ROUNDING) & (y <= boxes[..., 3:4] + ROUNDING)
     return rows.unsqueeze(-1) & columns.unsqueeze(-2)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +15,20 @@ import numpy as np
 from samg_ros.errors import InvalidReferenceError
 
 FORMAT_VERSION = 1
+# What numpy, zipfile and json raise on damaged or foreign files.
+UNREADABLE = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 PART_POINTS = 5
 
 
@@ -105,14 +121,15 @@ class Reference:
                         f"{path} has reference format {header['format']}; this version reads "
                         f"{FORMAT_VERSION}. Make it anew with `samg reference`"
                     )
+                about = header["about"]
                 views = tuple(_read_view(file, v, n) for v, n in enumerate(header["names"]))
         except FileNotFoundError as error:
             raise InvalidReferenceError(
                 f"no reference at {path}; make one with `samg reference`"
             ) from error
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise InvalidReferenceError(f"{path} is not a readable reference: {error}") from error
-        return cls(views, header["about"])
+        return cls(views, about)
 
 
 def shipped_reference(task: str) -> Path:
@@ -142,7 +159,7 @@ def part_points(mask: np.ndarray, count: int = PART_POINTS) -> np.ndarray:
     """One point in each of ``count`` parts of a mask: k-means of its pixels.
 
     The clusters begin at points spread by farthest-point sampling, so the result is the same
-    every time. A point lies at least two pixels from the edge where the mask is thick enough.
+    every time. A point lies at least two pixels from the edge where its part is thick enough.
 
     :param mask: bool [H, W], not empty.
     :return: float32 [P, 2], (x, y) in pixels; P is ``count``, or fewer for a mask of fewer pixels.
@@ -150,14 +167,24 @@ def part_points(mask: np.ndarray, count: int = PART_POINTS) -> np.ndarray:
     if count == 0:
         return np.zeros((0, 2), np.float32)
     pixels = _coordinates(mask)
-    spread = _farthest_points(pixels, min(count, len(pixels)))
+    if len(pixels) <= count:
+        return pixels
+    spread = _farthest_points(pixels, count)
     labels = _squared_distances(pixels, spread).argmin(1).astype(np.int32)
     stop = (cv2.TERM_CRITERIA_MAX_ITER, 50, 0)
     start = cv2.KMEANS_USE_INITIAL_LABELS
-    _, _, centres = cv2.kmeans(pixels, len(spread), labels, stop, 1, start)
+    _, labels, centres = cv2.kmeans(pixels, len(spread), labels, stop, 1, start)
     depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    inner = _coordinates(depth >= min(2.0, depth.max()))
-    return inner[_squared_distances(inner, centres).argmin(0)]
+    depths, parts = depth[mask], labels.ravel()
+    return np.stack(
+        [_middle(pixels[parts == i], depths[parts == i], c) for i, c in enumerate(centres)]
+    )
+
+
+def _middle(part: np.ndarray, depths: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """The pixel of a part nearest to its centre, away from the edge if any is."""
+    inner = part[depths >= min(2.0, depths.max())]
+    return inner[_squared_distances(inner, centre[None])[:, 0].argmin()]
 
 
 def _coordinates(mask: np.ndarray) -> np.ndarray:

@@ -18,6 +18,9 @@ from sensor_msgs.msg import Image
 from samg_ros import images
 from samg_ros.images import ENCODINGS, Encoding, to_mask
 
+# Encodings that are left to cv_bridge where there is one.
+BRIDGED = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "bayer")
+
 __all__ = ["ENCODINGS", "Encoding", "from_mask", "from_rgb", "to_mask", "to_rgb"]
 
 
@@ -30,11 +33,12 @@ def to_rgb(msg: Image) -> np.ndarray:
     """
     encoding = images.check(msg)
     bridge = _cv_bridge()
-    # cv_bridge does not know the newer YUV names, and scales 16 bits by clipping.
-    if bridge is not None and encoding.dtype == "u1" and encoding.channels != 2:
-        source = "bgr8" if msg.encoding == "8UC3" else msg.encoding
-        return np.ascontiguousarray(bridge.imgmsg_to_cv2(_named(msg, source), "rgb8"))
-    return images.to_rgb(msg)
+    # cv_bridge has no colours for 8UC*, no name for the newer YUV, and clips 16 bits.
+    if bridge is None or not msg.encoding.startswith(BRIDGED):
+        return images.to_rgb(msg)
+    # A packed copy: it takes the step for a whole number of pixels.
+    packed = _message(images.view(msg, encoding), msg.encoding, msg.header)
+    return np.ascontiguousarray(bridge.imgmsg_to_cv2(packed, "rgb8"))
 
 
 def from_rgb(rgb: np.ndarray, header) -> Image:
@@ -50,16 +54,11 @@ def from_mask(mask: np.ndarray, header) -> Image:
 def _message(pixels: np.ndarray, encoding: str, header) -> Image:
     msg = Image(header=header, encoding=encoding, is_bigendian=0)
     msg.height, msg.width = pixels.shape[:2]
-    msg.step = pixels[0].nbytes
+    msg.step = pixels.nbytes // msg.height
     # An array.array is taken over as it is; a numpy array would be copied element by element.
     data = array.array("B")
     data.frombytes(np.ascontiguousarray(pixels).data.cast("B"))
     msg.data = data
-    return msg
-
-
-def _named(msg: Image, encoding: str) -> Image:
-    msg.encoding = encoding
     return msg
 
 

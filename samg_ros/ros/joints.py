@@ -39,8 +39,11 @@ def msg_to_command(msg: JointState, names: tuple[str, ...], mode: CommandMode) -
     given = dict(zip(msg.name, values, strict=True))
     unknown = sorted(set(given) - set(names))
     missing = sorted(set(names) - set(given))
-    if unknown or missing or len(given) < len(msg.name):
-        raise ConfigError(f"command joints do not fit: unknown {unknown}, missing {missing}")
+    doubled = sorted({name for name in msg.name if list(msg.name).count(name) > 1})
+    if unknown or missing or doubled:
+        raise ConfigError(
+            f"command joints do not fit: unknown {unknown}, missing {missing}, doubled {doubled}"
+        )
     wrong = [name for name, value in given.items() if not math.isfinite(value)]
     if wrong:
         raise ConfigError(f"command for joint {wrong[0]} is not a finite number")
@@ -51,7 +54,7 @@ def msg_to_command(msg: JointState, names: tuple[str, ...], mode: CommandMode) -
 def positions_of(msg: JointState, names: tuple[str, ...]) -> np.ndarray:
     """Positions of the joints ``names``, float32 [J], rad or m.
 
-    :raises ConfigError: one is missing; the message names it.
+    :raises ConfigError: one is missing or not a finite number; the message names it.
     """
     given = dict(zip(msg.name, msg.position, strict=False))
     missing = [name for name in names if name not in given]
@@ -59,4 +62,7 @@ def positions_of(msg: JointState, names: tuple[str, ...]) -> np.ndarray:
         raise ConfigError(
             f"joint_states lacks the position of {missing[0]} ({len(missing)} in all)"
         )
+    wrong = [name for name in names if not math.isfinite(given[name])]
+    if wrong:
+        raise ConfigError(f"joint_states has no finite position of {wrong[0]}")
     return np.array([given[name] for name in names], np.float32)

@@ -39,7 +39,7 @@ def declare(node: Node, config: type[Config]) -> Config:
             declared = node.declare_parameter(parameter.name, default, _descriptor(parameter))
         except _REFUSED as error:
             raise ConfigError(f"parameter {parameter.name}: {error}") from error
-        value = declared.value
+        value = (declared.value or []) if is_list else declared.value
         values[parameter.name] = [item for item in value if item != ""] if is_list else value
     return config(**values)
 

@@ -151,7 +151,6 @@ def test_what_cannot_start_ends_with_status_1(stage: Stage) -> None:
         assert end.endswith("could not start; the line above says why")
 
 
-@pytest.mark.xfail(strict=True, reason="samg_ros.ros.parameters: an empty list arrives as None")
 def test_empty_list_given_from_outside(stage: Stage) -> None:
     parameters = {"bag": stage.folder / "bag", "topics": []}
     stage.start("recorder", RECORDER, parameters, may_end=True)

@@ -58,7 +58,6 @@ class TestCommands:
         with pytest.raises(ConfigError, match=message):
             joints.msg_to_command(state(names, values=values), NAMES, "position")
 
-    @pytest.mark.xfail(strict=True, reason="says 'unknown [], missing []'")
     def test_a_joint_named_twice_is_told(self):
         with pytest.raises(ConfigError, match="wrist"):
             joints.msg_to_command(state((*NAMES, "wrist"), values=(1, 2, 3, 3)), NAMES, "position")

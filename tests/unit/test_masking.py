@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import masking_fixtures as small
@@ -33,7 +32,6 @@ from samg_ros.masking.reference import (
 )
 from samg_ros.masking.scale_weights import learn_scale_weights
 
-known_bug = partial(pytest.mark.xfail, strict=True)
 quick = settings(deadline=None, max_examples=40, derandomize=True)
 sides = st.integers(1, 700)
 SHIPPED = sorted(path.stem for path in shipped_reference("any").parent.glob("*.npz"))
@@ -92,7 +90,6 @@ class TestGeometry:
         assert boxes[0, 0].tolist() == pytest.approx(WHOLE_FRAME)
         assert boxes[1, 2].tolist() == pytest.approx([6.5 / 7, 4.5 / 5] * 2)
 
-    @known_bug(reason="half a pixel of slack lets in pixels whose middle lies outside")
     def test_inside_means_the_middle_of_the_pixel(self):
         """Of 60 rows of nearly the whole frame: the first one's middle lies at 0.0083 < 0.01."""
         assert not inside(torch.tensor(WHOLE_FRAME), 60, 60)[0].any()
@@ -265,7 +262,6 @@ class TestReferenceFeatures:
         expected = small.disk(30, 40, 9.75, 9.75, 4.5)
         assert (masks[0, 0].numpy() == expected).mean() > 0.98
 
-    @known_bug(reason="cells less than half covered are dropped: nothing is left to learn")
     def test_a_thin_target_keeps_a_mask_to_learn_from(self):
         """A pole 2 px wide on a 640x480 frame, whose scale weights are learned at 128x96."""
         pole = np.zeros((480, 640), bool)
@@ -367,13 +363,11 @@ class TestReference:
         with pytest.raises(InvalidReferenceError, match=r"no reference at .*make one"):
             Reference.load(tmp_path / "missing.npz")
 
-    @known_bug(reason="np.load gives an array, which is no context manager: TypeError")
     def test_a_bare_array_is_refused(self, tmp_path: Path):
         np.save(tmp_path / "array.npy", np.zeros(3))
         with pytest.raises(InvalidReferenceError):
             Reference.load(tmp_path / "array.npy")
 
-    @known_bug(reason="KeyError, IndexError, TypeError come through")
     @pytest.mark.parametrize(
         "change",
         [
@@ -389,7 +383,6 @@ class TestReference:
         with pytest.raises(InvalidReferenceError):
             Reference.load(rewritten(tmp_path, change))
 
-    @known_bug(reason="zlib.error (and, rarely, tokenize's and NotImplementedError)")
     def test_a_damaged_file_is_refused(self, tmp_path: Path):
         """One byte of the compressed data changed, in 300 ways."""
         path = tmp_path / "reference.npz"
@@ -462,7 +455,6 @@ class TestPartPoints:
         line[5, 3:27] = True
         assert set(part_points(line, 3)[:, 1]) == {5.0}
 
-    @known_bug(reason="points keep to where the mask is two deep, so a thin part has none")
     def test_a_thin_part_has_its_point(self):
         """A cart with a pole 2 px wide, which is half of the whole length."""
         mask = np.zeros((100, 100), bool)
