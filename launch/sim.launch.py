@@ -20,6 +20,9 @@ from sim_bridge.bridge_config import BridgeConfig
 
 # What this file calls the sources of masks, and what the masker calls them.
 MASKS = {"samg": "samg", "oracle": "topic", "none": "none"}
+# The first frame waits while the masker loads its weights, and the first time fetches them. The
+# bridge need not lose patience: if a node dies, everything is stopped.
+COMMAND_TIMEOUT_S = 900.0
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -52,7 +55,9 @@ def nodes(context: LaunchContext) -> list[Node]:
         node(
             context,
             "bridge_node",
-            task | values(BridgeConfig, "background", "mode", "seed"),
+            task
+            | values(BridgeConfig, "background", "mode", "seed")
+            | {"command_timeout_s": COMMAND_TIMEOUT_S},
             on_exit=required,
         ),
         node(
