@@ -101,6 +101,12 @@ class Probe(Node):
         status = self.statuses.get(node)
         return int(status_values(status).get(key, 0)) if status else 0
 
+    def fresh_count(self, node: str, key: str) -> int:
+        """A counter in diagnostics that are newer than everything that was answered so far."""
+        self.statuses.pop(node, None)
+        self.wait_for(lambda: node in self.statuses, f"diagnostics of {node}")
+        return self.count(node, key)
+
     def wait_for_count(self, node: str, key: str, value: int) -> None:
         """Wait until a node's diagnostics show a counter at ``value`` or beyond."""
         self.wait_for(lambda: self.count(node, key) >= value, f"{node} counts {value} {key}")

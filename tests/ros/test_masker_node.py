@@ -118,9 +118,7 @@ def test_sent_again_frames_leave_nothing_waiting(maskers: dict[str, Masker]) -> 
         for number in (1, 2):
             masker.send(image(rgb, stamp), expected_mask("topic", rgb))
             masker.answer(stamp, number)
-    seen = masker.probe.statuses.pop(masker.name, None)
-    masker.probe.wait_for(lambda: masker.name in masker.probe.statuses, f"news after {seen}")
-    assert masker.probe.count(masker.name, "unpaired") == 0
+    assert masker.probe.fresh_count(masker.name, "unpaired") == 0
 
 
 def test_repeated_stamp_gets_the_same_answer(maskers: dict[str, Masker]) -> None:
@@ -158,8 +156,7 @@ def short_step(msg: Image) -> None:
 
 def test_malformed_images_are_counted_and_reported(maskers: dict[str, Masker]) -> None:
     masker = maskers["none"]
-    masker.probe.wait_for(lambda: masker.name in masker.probe.statuses, "diagnostics")
-    before = masker.probe.count(masker.name, "refused_images")
+    before = masker.probe.fresh_count(masker.name, "refused_images")
     breakages = (wrong_length, unknown_encoding, zero_size, short_step)
     bad_stamps = []
     for number, breakage in enumerate(breakages, 1):
