@@ -14,7 +14,10 @@ _KEY = "samg_parameter"
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a parameter is. ``low`` and ``high`` are inclusive, in ``unit``."""
+    """What a parameter is. ``low`` and ``high`` are inclusive, in ``unit``.
+
+    ``runtime``: a running node heeds a new value; others are read once, at its start.
+    """
 
     name: str
     type: Any
@@ -24,6 +27,7 @@ class Parameter:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    runtime: bool = False
 
     def describe(self) -> str:
         """The help text with unit, range and choices, as shown to people."""

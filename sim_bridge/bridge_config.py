@@ -16,7 +16,11 @@ class BridgeConfig:
     background: str = parameter("none", "none, photos, or a folder of images or videos")
     camera: str = parameter("", "camera of the task; empty takes its default")
     seed: int = parameter(
-        0, "seed of the first episode; each further one adds 1", low=0, high=2**31
+        0,
+        "seed of the next episode; each further one adds 1",
+        low=0,
+        high=2**31,
+        runtime=True,
     )
     mode: str = parameter(
         "lockstep",
@@ -45,7 +49,11 @@ class BridgeConfig:
         high=3600.0,
     )
     steps_per_call: int = parameter(
-        1, "control steps that one call of ~/step lets pass while paused", low=1, high=100000
+        1,
+        "control steps that one call of ~/step lets pass while paused",
+        low=1,
+        high=100000,
+        runtime=True,
     )
 
     def __post_init__(self) -> None:

@@ -111,10 +111,10 @@ def check_inputs(config: DemoConfig, console: Console) -> dict[str, str]:
 
 def run_pipeline(config: DemoConfig, folder: Path, console: Console) -> dict[str, float]:
     """Start the four nodes, run the episodes, stop the nodes. :return: peak memory, MB."""
-    from samg_ros.ros.environment import free_domain_id, isolated_environment
+    from samg_ros.ros.environment import dds_environment, free_domain_id, isolated_environment
 
     # This process talks to the nodes, so it needs the same domain and transport.
-    os.environ.update(isolated_environment(free_domain_id()))
+    os.environ.update(dds_environment() | isolated_environment(free_domain_id()))
     with Processes(folder / "logs", dict(os.environ)) as processes:
         for name, (module, arguments) in nodes(config, folder).items():
             processes.start(name, module, arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass
 class Child:
-    """One running process. ``peak_memory_mb`` is its largest resident set, known at its end."""
+    """One running process. ``peak_memory_mb`` is its largest resident set seen so far."""
 
     name: str
     process: subprocess.Popen
@@ -31,15 +32,12 @@ class Child:
     status: int | None = None
 
     def poll(self) -> bool:
-        """Whether it still runs; takes its exit status and resource usage when it has ended."""
+        """Whether it still runs; looks at its memory if so, and takes its exit status if not."""
+        self.status = self.process.poll()
         if self.status is not None:
             return False
-        pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
-        if pid == 0:
-            return True
-        self.status = self.process.returncode = os.waitstatus_to_exitcode(status)
-        self.peak_memory_mb = usage.ru_maxrss / 1024
-        return False
+        self.peak_memory_mb = max(self.peak_memory_mb, _peak_memory_mb(self.process.pid))
+        return True
 
     def log_tail(self) -> str:
         """The last lines it printed."""
@@ -110,6 +108,19 @@ class Processes:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def _peak_memory_mb(pid: int) -> float:
+    """What Linux has kept of a running process's largest resident set; 0 where it does not tell.
+
+    Not ``ru_maxrss``: that of a child begins at what its parent held when it forked.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(peak[1]) / 1024 if peak else 0.0
 
 
 def _die_with_parent() -> None:

@@ -45,7 +45,9 @@ def declare(node: Node, config: type[Config]) -> Config:
 
 
 def _descriptor(parameter: Parameter) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=parameter.describe())
+    descriptor = ParameterDescriptor(
+        description=parameter.describe(), read_only=not parameter.runtime
+    )
     if parameter.choices:
         descriptor.additional_constraints = "one of: " + ", ".join(parameter.choices)
     if parameter.low is None or parameter.high is None:
