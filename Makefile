@@ -39,5 +39,5 @@ weights: $(READY)
 	$(BIN)/samg weights fetch
 
 clean:
-	rm -rf $(VENV) build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build install log *.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
