@@ -10,7 +10,8 @@ import torch
 
 from policies.mover import Mover, make_mover
 from samg_ros.bench.scores import boundary_f, iou
-from samg_ros.masking.masker import STATUS_NAMES, SamgMasker
+from samg_ros.masking.masker import SamgMasker
+from samg_ros.masking.result import STATUS_NAMES
 from sim_bridge.backgrounds import make_background
 from sim_bridge.scene import Scene
 from sim_bridge.task import make_task

@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from samg_ros.masking.masker import LOST, STATUS_NAMES, SamgMasker
+from samg_ros.masking.masker import SamgMasker
+from samg_ros.masking.result import LOST, STATUS_NAMES
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,7 @@ class ReferenceFeatures:
 
 
 def reference_features(
-    reference: Reference, view_maps: list[list[Tensor]], grid: int
+    reference: Reference, view_maps: Sequence[Sequence[Tensor]], grid: int
 ) -> ReferenceFeatures:
     """:param view_maps: for each view, its feature maps, float [1, C, h, w] each."""
     names, device = reference.names, view_maps[0][0].device

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from samg_ros.errors import ConfigError
-from samg_ros.masking.masker import STATUS_NAMES, MaskBatch, SamgMasker
+from samg_ros.masking.masker import SamgMasker
+from samg_ros.masking.result import STATUS_NAMES, MaskBatch
 from samg_ros.offline.results import Record, Results
 from samg_ros.offline.source import FrameSource, SourceFrame
 

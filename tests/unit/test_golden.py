@@ -16,8 +16,9 @@ from transformers import Dinov2Config, Dinov2Model, Sam2Model
 from samg_ros.errors import WeightsError
 from samg_ros.masking.build import build_masker
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.masker import MaskBatch, SamgMasker
+from samg_ros.masking.masker import SamgMasker
 from samg_ros.masking.reference import Reference, shipped_reference
+from samg_ros.masking.result import MaskBatch
 from samg_ros.models.weights import resolve
 
 SMALL = {
@@ -73,7 +74,7 @@ def assert_equal(pair: Pair, frames: np.ndarray) -> MaskBatch:
     for b, frame in enumerate(frames):
         seen = pair.plain.look(frame)
         for t, name in enumerate(pair.masker.target_names):
-            expected = pair.plain.find(seen, name, pair.masker._weights[t].numpy())
+            expected = pair.plain.find(seen, name, pair.masker._find._weights[t].numpy())
             pixels = batch.points[b, t].numpy() * [width, height] - 0.5
             np.testing.assert_allclose(pixels, expected.points, atol=1e-3)
             assert batch.labels[b, t].tolist() == expected.labels

@@ -20,7 +20,7 @@ from samg_ros.masking.correspondence import best_views, likeness, similarity, ta
 from samg_ros.masking.frames import SamgFrames, UniformFrames
 from samg_ros.masking.geometry import WHOLE_FRAME, boxes_of, inside, peak
 from samg_ros.masking.lost import LostFrames
-from samg_ros.masking.masker import FOUND, LOST, LOW_CONFIDENCE, MaskBatch, SamgMasker
+from samg_ros.masking.masker import SamgMasker
 from samg_ros.masking.memory import reference_features, view_masks
 from samg_ros.masking.reference import (
     Reference,
@@ -30,6 +30,7 @@ from samg_ros.masking.reference import (
     part_points,
     shipped_reference,
 )
+from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskBatch
 from samg_ros.masking.scale_weights import learn_scale_weights
 
 quick = settings(deadline=None, max_examples=40, derandomize=True)

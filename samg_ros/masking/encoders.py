@@ -1,0 +1,42 @@
+"""The image encoders that all references share: SAM's, and a second feature model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from samg_ros.models.base import Embedding, FeatureExtractor, Segmenter
+
+
+@dataclass(frozen=True)
+class Seen:
+    """B encoded images.
+
+    ``embedding``: what the decoder needs. ``maps``: what is compared with the reference, float
+    [B, C, h, w] each: the segmenter's features and, if there is one, the second model's.
+    """
+
+    embedding: Embedding
+    maps: tuple[Tensor, ...]
+
+
+class Encoders:
+    """Looks at images once, for whatever is then sought in them.
+
+    :param features: the second feature map (DINOv2); None uses the segmenter's own alone.
+    """
+
+    def __init__(self, segmenter: Segmenter, features: FeatureExtractor | None) -> None:
+        self.segmenter = segmenter
+        self.features = features
+        self.device = segmenter.device
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Seen:
+        """:param images: uint8 [B, H, W, 3] RGB, on any device."""
+        pixels = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
+        embedding = self.segmenter.encode(pixels)
+        second = () if self.features is None else (self.features(pixels),)
+        return Seen(embedding, (embedding.correspondence, *second))
