@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from sim_bridge.gl_backend import use_backend
+from sim_bridge.model_joints import actuator_commands
 from sim_bridge.mujoco_task import MujocoTask
 from sim_bridge.task import tasks
 
@@ -44,7 +45,7 @@ class AdroitTask(MujocoTask):
             name=name,
             model=self._env.model,
             data=self._env.data,
-            command_mode="position",
+            commands=actuator_commands(self._env.model, "position"),
             sim_dt_s=self._env.dt,
             action_repeat=_ACTION_REPEAT,
             episode_steps=_EPISODE_STEPS,

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from samg_ros.commands import CommandMode, action_to_command
 from sim_bridge.gl_backend import use_backend
+from sim_bridge.model_joints import actuator_commands
 from sim_bridge.mujoco_task import MujocoTask
 from sim_bridge.task import tasks
 
@@ -17,11 +19,15 @@ _EPISODE_STEPS = 500  # 1000 simulator steps, the suite's episode
 
 
 class DmcTask(MujocoTask):
-    """A suite task. Commands are joint torques in N m; there is a return but no success.
+    """A suite task; there is a return but no success.
+
+    Commands are joint torques in N m, but the quadruped's are position targets in rad: of the yaw
+    of each leg and of two couplings of its joints, ``lift`` and ``extend``, which are among
+    ``joint_names`` too. Where its torso floats is not: ``joint_states`` leaves its root out.
 
     ``state`` is the suite's observation, flattened in its own order.
 
-    :param domain: the suite's domain; ``task``: its task.
+    :param domain: the suite's domain; ``task``: its task. :param mode: what its controls are.
     :param camera: default camera. :param bodies: target name -> body.
     """
 
@@ -30,6 +36,7 @@ class DmcTask(MujocoTask):
         *,
         domain: str,
         task: str,
+        mode: CommandMode,
         camera: str,
         bodies: Mapping[str, str],
         height: int,
@@ -40,11 +47,13 @@ class DmcTask(MujocoTask):
         from dm_control import suite
 
         self._env = suite.load(domain, task, task_kwargs={"random": 0})
+        model = self._env.physics.model.ptr
+        self._control_limits = model.actuator_ctrlrange.T.copy()
         super().__init__(
             name=f"{domain}_{task}",
-            model=self._env.physics.model.ptr,
+            model=model,
             data=self._env.physics.data.ptr,
-            command_mode="effort",
+            commands=actuator_commands(model, mode),
             sim_dt_s=self._env.control_timestep(),
             action_repeat=_ACTION_REPEAT,
             episode_steps=_EPISODE_STEPS,
@@ -65,7 +74,7 @@ class DmcTask(MujocoTask):
         return _flatten(self._env.reset().observation), None
 
     def _advance(self, action: np.ndarray) -> tuple[np.ndarray, float, None]:
-        time_step = self._env.step(action)
+        time_step = self._env.step(action_to_command(action, *self._control_limits))
         return _flatten(time_step.observation), float(time_step.reward), None
 
 
@@ -73,18 +82,21 @@ def _flatten(observation: Mapping[str, Any]) -> np.ndarray:
     return np.concatenate([np.ravel(value) for value in observation.values()])
 
 
-# (domain, tasks, camera 0, target -> body); the camera is the one DMC-GB and SAM-G use.
-_SUITE: tuple[tuple[str, tuple[str, ...], str, dict[str, str]], ...] = (
-    ("ball_in_cup", ("catch",), "cam0", {"cup": "cup", "ball": "ball"}),
-    ("cartpole", ("swingup",), "fixed", {"cartpole": "cart"}),
-    ("cheetah", ("run",), "side", {"cheetah": "torso"}),
-    ("finger", ("spin",), "cam0", {"finger": "proximal", "spinner": "spinner"}),
-    ("hopper", ("hop", "stand"), "cam0", {"hopper": "torso"}),
-    ("walker", ("stand", "walk"), "side", {"walker": "torso"}),
+# (domain, tasks, controls, camera, target -> body); the camera is the one DMC-GB and SAM-G use.
+_SUITE: tuple[tuple[str, tuple[str, ...], CommandMode, str, dict[str, str]], ...] = (
+    ("ball_in_cup", ("catch",), "effort", "cam0", {"cup": "cup", "ball": "ball"}),
+    ("cartpole", ("swingup",), "effort", "fixed", {"cartpole": "cart"}),
+    ("cheetah", ("run",), "effort", "side", {"cheetah": "torso"}),
+    ("finger", ("spin",), "effort", "cam0", {"finger": "proximal", "spinner": "spinner"}),
+    ("hopper", ("hop", "stand"), "effort", "cam0", {"hopper": "torso"}),
+    ("quadruped", ("walk",), "position", "y", {"quadruped": "torso"}),
+    ("walker", ("stand", "walk"), "effort", "side", {"walker": "torso"}),
 )
 
-for _domain, _tasks, _camera, _bodies in _SUITE:
+for _domain, _tasks, _mode, _camera, _bodies in _SUITE:
     for _task in _tasks:
         tasks.register(f"{_domain}_{_task}")(
-            partial(DmcTask, domain=_domain, task=_task, camera=_camera, bodies=_bodies)
+            partial(
+                DmcTask, domain=_domain, task=_task, mode=_mode, camera=_camera, bodies=_bodies
+            )
         )

@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from samg_ros.commands import CommandMode
 from samg_ros.errors import SimulationError
+from sim_bridge.model_joints import Commands, ModelJoints
 from sim_bridge.task import JointState, StepResult, TaskSpec
 
 
 class MujocoTask(ABC):
     """A :class:`sim_bridge.task.Task` on a MuJoCo model; a subclass resets and advances it.
 
-    :param model: ``mujoco.MjModel``; ``data``: its ``mujoco.MjData``. All joints are scalar.
+    :param model: ``mujoco.MjModel``; ``data``: its ``mujoco.MjData``. ``joint_names`` are those
+        of :class:`sim_bridge.model_joints.ModelJoints`: a free joint is not among them.
+    :param commands: what an action stands for.
+    :param proprioception: the robot's joints; what is commanded where None.
     :param sim_dt_s: simulated time of one :meth:`_advance`.
     :param bodies: target name -> body, and ``sites``: target name -> site; see
         :class:`sim_bridge.rendering.TaskRenderer`.
@@ -29,7 +32,7 @@ class MujocoTask(ABC):
         name: str,
         model: Any,
         data: Any,
-        command_mode: CommandMode,
+        commands: Commands,
         sim_dt_s: float,
         action_repeat: int,
         episode_steps: int,
@@ -39,6 +42,7 @@ class MujocoTask(ABC):
         height: int,
         width: int,
         shadows: bool,
+        proprioception: tuple[str, ...] | None = None,
     ) -> None:
         from sim_bridge.rendering import TaskRenderer
 
@@ -46,18 +50,15 @@ class MujocoTask(ABC):
         self._renderer = TaskRenderer(
             model, data, bodies=bodies, sites=sites, height=height, width=width, shadows=shadows
         )
-        actuated = tuple(model.joint(joint).name for joint in model.actuator_trnid[:, 0])
-        # A motor's control is multiplied by its gear to give the torque at the joint.
-        gear = model.actuator_gear[:, :1] if command_mode == "effort" else 1.0
-        low, high = (model.actuator_ctrlrange * gear).T
+        self._joints = ModelJoints(model)
         self.spec = TaskSpec(
             name=name,
-            actuated_joints=actuated,
-            command_mode=command_mode,
-            command_low=tuple(low.tolist()),
-            command_high=tuple(high.tolist()),
-            joint_names=tuple(model.joint(joint).name for joint in range(model.njnt)),
-            proprioception=actuated,
+            actuated_joints=commands.names,
+            command_mode=commands.mode,
+            command_low=commands.low,
+            command_high=commands.high,
+            joint_names=self._joints.names,
+            proprioception=proprioception or commands.names,
             cameras=self._renderer.cameras,
             default_camera=default_camera,
             targets=(*bodies, *sites),
@@ -101,8 +102,8 @@ class MujocoTask(ABC):
 
     def joint_state(self) -> JointState:
         return JointState(
-            position=self._data.qpos[self._model.jnt_qposadr].copy(),
-            velocity=self._data.qvel[self._model.jnt_dofadr].copy(),
+            position=self._joints.position(self._data),
+            velocity=self._joints.velocity(self._data),
         )
 
     def render(self, camera: str | None = None) -> np.ndarray:

@@ -18,6 +18,8 @@ class TaskSpec:
 
     ``control_dt_s`` is the simulated time of one :meth:`Task.step`, action repeat included.
     ``targets`` names the objects of :meth:`Task.segmentation`: id ``i + 1`` is ``targets[i]``.
+    ``joint_names`` are what ``joint_states`` carries: hinge and slide joints, and the couplings
+    of several joints that an actuator moves; never the free joint of a body that floats.
     ``proprioception`` is the subset of ``joint_names`` that belongs to the robot.
     """
 
