@@ -1,14 +1,18 @@
-"""Put a masker together from its configuration: device, weights, models, reference."""
+"""Put maskers together from their configuration: device, weights, models, references."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import torch
 
 from samg_ros.masking.config import MaskerConfig
+from samg_ros.masking.encoders import Encoders
+from samg_ros.masking.finder import TargetFinder
+from samg_ros.masking.many import ManyMasker
 from samg_ros.masking.masker import SamgMasker
-from samg_ros.masking.reference import Reference
+from samg_ros.masking.reference import Reference, find_reference
 from samg_ros.models.base import choose_device, choose_dtype
 from samg_ros.models.registry import models
 from samg_ros.models.weights import resolve
@@ -18,6 +22,37 @@ log = logging.getLogger("samg_ros")
 
 def build_masker(reference: Reference, config: MaskerConfig) -> SamgMasker:
     """Load the models (fetching weights where needed) and set the reference.
+
+    :raises SamgError: unknown model, missing device, weights or a bad option.
+    """
+    encoders = build_encoders(config)
+    return SamgMasker(encoders.segmenter, encoders.features, reference, config)
+
+
+def build_many(references: Mapping[str, Reference], config: MaskerConfig) -> ManyMasker:
+    """Load the models once and set every camera's reference.
+
+    :param references: by camera; cameras with the very same object share what is computed of it.
+    :raises SamgError: as :func:`build_masker`.
+    """
+    encoders = build_encoders(config)
+    distinct = {id(reference): reference for reference in references.values()}
+    finders = {key: TargetFinder(encoders, r, config) for key, r in distinct.items()}
+    return ManyMasker(encoders, {camera: finders[id(r)] for camera, r in references.items()})
+
+
+def load_references(names: Mapping[str, str]) -> dict[str, Reference]:
+    """By camera, what the ``reference`` parameters mean; each file is read once.
+
+    :raises InvalidReferenceError: one is not there or not valid.
+    """
+    paths = {camera: find_reference(name).resolve() for camera, name in names.items()}
+    loaded = {path: Reference.load(path) for path in dict.fromkeys(paths.values())}
+    return {camera: loaded[path] for camera, path in paths.items()}
+
+
+def build_encoders(config: MaskerConfig) -> Encoders:
+    """Load the models, fetching weights where needed.
 
     :raises SamgError: unknown model, missing device, weights or a bad option.
     """
@@ -32,7 +67,7 @@ def build_masker(reference: Reference, config: MaskerConfig) -> SamgMasker:
             config.features, config.features_weights, config.feature_size, device, dtype
         )
     log.info("masker on %s, %s", device, str(dtype).removeprefix("torch."))
-    return SamgMasker(segmenter, features, reference, config)
+    return Encoders(segmenter, features)
 
 
 def _load(name: str, weights: str, input_size: int, device: torch.device, dtype: torch.dtype):

@@ -1,15 +1,18 @@
-"""Single frames through a mask source: what a node or a script needs of the method."""
+"""Single frames and their masks on the CPU: what a node needs of whatever makes masks.
+
+Without torch, which masks that come from elsewhere do not need.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 
-from samg_ros.masking.masker import SamgMasker
-from samg_ros.masking.result import LOST, STATUS_NAMES
+# A camera's name, and its frame: uint8 [H, W, 3] RGB.
+CameraFrame = tuple[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -30,35 +33,15 @@ class FrameMask:
 
     @property
     def lost(self) -> bool:
-        return self.status == STATUS_NAMES[LOST]
+        return self.status == "lost"
 
 
 class MaskSource(Protocol):
-    """Anything that gives a mask for a frame."""
+    """Anything that gives masks for frames of one or several cameras."""
 
-    def __call__(self, rgb: np.ndarray) -> FrameMask:
-        """:param rgb: uint8 [H, W, 3]."""
+    def __call__(self, frames: Sequence[CameraFrame]) -> list[FrameMask]:
+        """:return: a mask for each frame, in their order."""
         ...
-
-
-class SamgFrames:
-    """SAM-G, one frame at a time; one copy from the device a frame."""
-
-    def __init__(self, masker: SamgMasker) -> None:
-        self._masker = masker
-
-    def __call__(self, rgb: np.ndarray) -> FrameMask:
-        batch = self._masker(torch.from_numpy(np.ascontiguousarray(rgb))[None])
-        status = batch.status[0].tolist()
-        names = self._masker.target_names
-        return FrameMask(
-            mask=batch.mask[0].cpu().numpy(),
-            score=float(batch.score[0]),
-            status=STATUS_NAMES[int(batch.frame_status[0])],
-            targets={n: STATUS_NAMES[s] for n, s in zip(names, status, strict=True)},
-            points=batch.points[0].flatten(0, 1).cpu().numpy(),
-            labels=batch.labels[0].flatten().cpu().numpy(),
-        )
 
 
 class UniformFrames:
@@ -67,8 +50,8 @@ class UniformFrames:
     def __init__(self, visible: bool) -> None:
         self._visible = visible
 
-    def __call__(self, rgb: np.ndarray) -> FrameMask:
-        return whole_mask(np.full(rgb.shape[:2], self._visible))
+    def __call__(self, frames: Sequence[CameraFrame]) -> list[FrameMask]:
+        return [whole_mask(np.full(rgb.shape[:2], self._visible)) for _, rgb in frames]
 
 
 def whole_mask(mask: np.ndarray) -> FrameMask:

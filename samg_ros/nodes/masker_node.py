@@ -14,7 +14,6 @@ from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.frames import FrameMask, MaskSource, UniformFrames, whole_mask
 from samg_ros.masking.lost import LostFrames
 from samg_ros.masking.overlay import draw_overlay
-from samg_ros.masking.reference import Reference, find_reference
 from samg_ros.nodes.masker_config import MaskerNodeConfig
 from samg_ros.ros import qos
 from samg_ros.ros.diagnostics import Monitor
@@ -80,15 +79,14 @@ class MaskerNode(LifecycleNode):
         if kind != "samg":
             return None if kind == "topic" else UniformFrames(visible=kind == "none")
         # Only here: torch and the models are not needed for masks that come from elsewhere.
-        from samg_ros.masking.build import build_masker
-        from samg_ros.masking.frames import SamgFrames
+        from samg_ros.masking.build import build_many, load_references
 
-        reference = Reference.load(find_reference(self._config.reference))
-        masker = build_masker(reference, self._masker_config)
+        references = load_references({"": self._config.reference})
+        masker = build_many(references, self._masker_config)
         self._monitor.facts["device"] = str(masker.device)
-        source = SamgFrames(masker)
-        source(reference.views[0].image)  # warm up: the first call is the slow one
-        return source
+        # Warm up: the first call is the slow one.
+        masker([(camera, r.views[0].image) for camera, r in references.items()])
+        return masker
 
     def _on_image(self, msg: Image) -> None:
         stamp = to_ns(msg.header.stamp)
@@ -142,7 +140,7 @@ class MaskerNode(LifecycleNode):
     def _mask(self, rgb: np.ndarray, mask_msg: Image | None) -> FrameMask:
         if mask_msg is None:
             assert self._source is not None  # set in configure, before any subscription exists
-            return self._source(rgb)
+            return self._source([("", rgb)])[0]
         mask = to_mask(mask_msg)
         if mask.shape != rgb.shape[:2]:
             raise ImageError(f"the mask is {mask.shape}, its frame {rgb.shape[:2]}")

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from samg_ros.errors import InvalidReferenceError
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.correspondence import best_views, likeness, similarity, target_features
-from samg_ros.masking.frames import SamgFrames, UniformFrames
 from samg_ros.masking.geometry import WHOLE_FRAME, boxes_of, inside, peak
 from samg_ros.masking.lost import LostFrames
 from samg_ros.masking.masker import SamgMasker
@@ -556,22 +555,6 @@ class TestStatuses:
         script.logits[1] = -1
         batch = masker(frames_of(1))
         assert batch.status.tolist() == [[FOUND, LOST]] and batch.score.tolist() == [1.0]
-
-    def test_of_single_frames(self):
-        masker, script = scripted()
-        script.scores = torch.tensor([[0.9, 0.1]])[..., None].expand(-1, -1, 3)
-        result = SamgFrames(masker)(small.scene(0, 60, 80)[:, ::-1])
-        assert result.targets == {"ball": "found", "cup": "lost"}
-        assert result.status == "low_confidence" and not result.lost
-        assert result.score == pytest.approx(0.9)
-        assert result.mask.shape == (60, 80) and result.mask.dtype == np.bool_
-        assert result.points.shape == (12, 2) and result.labels.shape == (12,)
-
-    def test_without_perception(self):
-        frame = small.scene(0, 6, 8)
-        shown, hidden = UniformFrames(visible=True)(frame), UniformFrames(visible=False)(frame)
-        assert shown.mask.all() and not hidden.mask.any()
-        assert shown.status == hidden.status == "found" and not hidden.lost
 
 
 class TestPrompts:

@@ -1,0 +1,274 @@
+"""Several cameras' frames as batches: who gets which part of what, and the copy to the CPU."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import masking_fixtures as small
+import numpy as np
+import pytest
+import torch
+
+from samg_ros.errors import ConfigError, InvalidReferenceError
+from samg_ros.masking import build
+from samg_ros.masking.config import MaskerConfig
+from samg_ros.masking.encoders import Encoders, Seen
+from samg_ros.masking.finder import TargetFinder
+from samg_ros.masking.frames import FrameMask, UniformFrames
+from samg_ros.masking.many import ManyMasker, to_host
+from samg_ros.masking.masker import SamgMasker
+from samg_ros.masking.reference import Reference, Target, View
+from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskBatch
+
+OPTIONS = {"device": "cpu", "scale_steps": 5, "threads": 1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class CountingEncoders(Encoders):
+    """Encoders that compare by colour, and keep the sizes of their batches."""
+
+    def __init__(self) -> None:
+        super().__init__(small.ScriptedSegmenter(targets=1), None)
+        self.batches: list[tuple[int, ...]] = []
+
+    def __call__(self, images: torch.Tensor) -> Seen:
+        self.batches.append(tuple(images.shape))
+        return super().__call__(images)
+
+
+class RedFinder:
+    """Finds pixels of more red than its own threshold; the score is the mean of what was seen."""
+
+    def __init__(self, threshold: int, names: tuple[str, ...] = ("red",)) -> None:
+        self.threshold, self.target_names = threshold, names
+        self.batches: list[int] = []
+
+    def __call__(self, images: torch.Tensor, seen: Seen) -> MaskBatch:
+        self.batches.append(len(images))
+        assert torch.equal(seen.embedding.features, seen.maps[0])
+        mask = images[..., 0] > self.threshold
+        targets = len(self.target_names)
+        scores = seen.maps[0].mean((1, 2, 3))[:, None].expand(-1, targets)
+        status = torch.full((len(images), targets), FOUND, dtype=torch.int8)
+        points = scores[..., None, None].expand(-1, -1, 2, 2)
+        labels = torch.ones(len(images), targets, 2, dtype=torch.int)
+        every = mask[:, None].expand(-1, targets, -1, -1)
+        return MaskBatch(images * mask[..., None], mask, every, scores, status, points, labels)
+
+
+def colours(seed: int, height: int, width: int) -> np.ndarray:
+    return small.scene(seed, height, width)
+
+
+class TestRouting:
+    def test_every_frame_gets_its_own_cameras_answer(self):
+        """Three sizes, two finders of which one serves three cameras, in any order."""
+        shared, own = RedFinder(90), RedFinder(160, ("red", "hot", "warm"))
+        finders = {"a": shared, "b": own, "c": shared, "d": shared}
+        masker = ManyMasker(CountingEncoders(), finders)
+        rng = np.random.default_rng(0)
+        sizes = [(32, 48), (48, 32), (16, 16)]
+        for round_ in range(20):
+            frames = [
+                (str(rng.choice(list("abcd"))), colours(20 * round_ + i, *sizes[rng.integers(3)]))
+                for i in range(rng.integers(1, 9))
+            ]
+            for (camera, rgb), found in zip(frames, masker(frames), strict=True):
+                finder = finders[camera]
+                np.testing.assert_array_equal(found.mask, rgb[..., 0] > finder.threshold)
+                assert tuple(found.targets) == finder.target_names
+                assert found.score == pytest.approx(rgb.mean() / 255, abs=0.01)
+                assert found.points.shape == (2 * len(finder.target_names), 2)
+                assert found.points[0, 0] == pytest.approx(found.score)
+
+    def test_one_size_is_encoded_once_and_sought_once_for_each_reference(self):
+        shared, own = RedFinder(90), RedFinder(160)
+        encoders = CountingEncoders()
+        masker = ManyMasker(encoders, {"a": shared, "b": own, "c": shared, "d": own})
+        masker([(camera, colours(1, 32, 48)) for camera in "abcd"])
+        assert encoders.batches == [(4, 32, 48, 3)]
+        assert shared.batches == own.batches == [2]
+
+    def test_other_sizes_are_batches_of_their_own(self):
+        finder, encoders = RedFinder(90), CountingEncoders()
+        masker = ManyMasker(encoders, dict.fromkeys("abc", finder))
+        masker([("a", colours(1, 32, 48)), ("b", colours(2, 16, 16)), ("c", colours(3, 32, 48))])
+        assert sorted(encoders.batches) == [(1, 16, 16, 3), (2, 32, 48, 3)]
+        assert sorted(finder.batches) == [1, 2]
+
+    def test_no_frames(self):
+        assert ManyMasker(CountingEncoders(), {"a": RedFinder(1)})([]) == []
+
+    def test_frames_may_lie_anyhow_in_memory(self):
+        rgb = colours(1, 32, 48)[::-1, ::-2]
+        (found,) = ManyMasker(CountingEncoders(), {"a": RedFinder(90)})([("a", rgb)])
+        np.testing.assert_array_equal(found.mask, rgb[..., 0] > 90)
+
+    def test_too_much_for_the_device_says_what_to_lower(self):
+        def full(images, seen):
+            raise torch.cuda.OutOfMemoryError("tried to allocate 9.00 GiB")
+
+        masker = ManyMasker(CountingEncoders(), dict.fromkeys("ab", full))
+        with pytest.raises(ConfigError, match=r"2 frames at once .* lower max_batch"):
+            masker([("a", colours(1, 16, 16)), ("b", colours(2, 16, 16))])
+
+
+class TestResults:
+    def test_statuses_and_scores(self):
+        segmenter = small.ScriptedSegmenter(targets=2)
+        encoders = Encoders(segmenter, None)
+        config = MaskerConfig(features="none", **{**OPTIONS, "scale_steps": 0})
+        finder = TargetFinder(encoders, small.two_targets(), config)
+        table = [(0.9, 0.7), (0.9, 0.1), (0.1, 0.1)]
+        segmenter.scores = torch.tensor(table)[..., None].expand(-1, -1, 3)
+        masker = ManyMasker(encoders, dict.fromkeys("abc", finder))
+        results = masker([(camera, colours(1, 60, 80)) for camera in "abc"])
+        assert [r.status for r in results] == ["found", "low_confidence", "lost"]
+        assert [r.lost for r in results] == [False, False, True]
+        assert [r.score for r in results] == pytest.approx([0.7, 0.9, 0.0])
+        assert results[1].targets == {"ball": "found", "cup": "lost"}
+        for result in results:
+            assert result.mask.shape == (60, 80) and result.mask.dtype == np.bool_
+            assert result.points.shape == (12, 2) and result.labels.shape == (12,)
+
+    def test_no_perception(self):
+        frames = [("left", colours(0, 6, 8)), ("right", colours(0, 3, 4))]
+        shown, hidden = UniformFrames(visible=True)(frames), UniformFrames(visible=False)(frames)
+        assert [m.mask.shape for m in shown] == [m.mask.shape for m in hidden] == [(6, 8), (3, 4)]
+        assert all(m.mask.all() and m.status == "found" and not m.lost for m in shown)
+        assert not any(m.mask.any() or m.lost for m in hidden)
+
+    def test_a_mask_outlives_the_next_batch(self):
+        masker = ManyMasker(CountingEncoders(), {"a": RedFinder(90)})
+        first = masker([("a", colours(1, 32, 48))])[0].mask
+        before = first.copy()
+        masker([("a", colours(2, 32, 48))])
+        np.testing.assert_array_equal(first, before)
+
+
+class TestCopy:
+    def test_keeps_types_shapes_and_values(self):
+        generator = torch.Generator().manual_seed(0)
+        tensors = [
+            torch.rand(3, 5, generator=generator) > 0.5,
+            torch.rand(2, 3, 4, generator=generator),
+            torch.randint(-128, 128, (7,), generator=generator, dtype=torch.int8),
+            torch.randint(0, 9, (3, 2), generator=generator, dtype=torch.int).t(),
+            torch.zeros(2, 0, 4),
+            torch.tensor(3.5),
+            torch.rand(2, 6, generator=generator)[:, ::2].double().expand(2, 3),
+        ]
+        arrays = to_host(tensors)
+        for tensor, array in zip(tensors, arrays, strict=True):
+            expected = tensor.numpy()
+            assert array.dtype == expected.dtype and array.flags.aligned
+            np.testing.assert_array_equal(array, expected)
+
+    def test_nothing(self):
+        assert to_host([]) == []
+
+
+def other_reference() -> Reference:
+    image = small.scene(7, 60, 80)
+    block = np.zeros((60, 80), bool)
+    block[5:30, 40:70] = True
+    return Reference((View(image, (Target("block", block, small.points((50, 20))),)),))
+
+
+class TestAgainstTheSingleMasker:
+    def test_a_batch_of_cameras_equals_one_frame_at_a_time(self):
+        """The whole method with random weights: both references, two sizes."""
+        segmenter = small.segmenter_of(small.random_sam2())
+        features = small.features_of(small.random_dino(), small.DINO_LAYERS)
+        config = MaskerConfig(lost_score=0.0, min_score=0.0, **OPTIONS)
+        references = {"left": small.two_targets(), "right": other_reference()}
+        encoders = Encoders(segmenter, features)
+        finders = {c: TargetFinder(encoders, r, config) for c, r in references.items()}
+        finders["wrist"] = finders["left"]
+        references["wrist"] = references["left"]
+        single = {c: SamgMasker(segmenter, features, r, config) for c, r in references.items()}
+        frames = [
+            ("left", small.scene(11, 60, 80)),
+            ("right", small.scene(12, 60, 80)),
+            ("wrist", small.scene(13, 60, 80)),
+            ("right", small.scene(14, 40, 40)),
+        ]
+        for (camera, rgb), found in zip(
+            frames, ManyMasker(encoders, finders)(frames), strict=True
+        ):
+            alone = single[camera](torch.from_numpy(rgb)[None])
+            assert tuple(found.targets) == single[camera].target_names
+            assert found.mask.shape == rgb.shape[:2]
+            # Sums in another order move a few pixels on the edge.
+            assert (found.mask == alone.mask[0].numpy()).mean() > 0.99
+            assert found.score == pytest.approx(float(alone.score[0]), abs=1e-3)
+            np.testing.assert_allclose(found.points, alone.points[0].flatten(0, 1), atol=1e-5)
+            np.testing.assert_array_equal(found.labels, alone.labels[0].flatten())
+
+
+class TestBuilding:
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> dict[str, Path]:
+        made = {"two": small.two_targets(), "block": other_reference()}
+        for name, reference in made.items():
+            reference.save(tmp_path / f"{name}.npz")
+        return {name: tmp_path / f"{name}.npz" for name in made}
+
+    def test_a_file_is_read_once_however_it_is_called(self, files: dict[str, Path]):
+        (files["two"].parent / "link.npz").symlink_to(files["two"])
+        names = {
+            "a": str(files["two"]),
+            "b": os.path.relpath(files["two"]),
+            "c": str(files["block"]),
+            "d": str(files["two"].parent / "link.npz"),
+        }
+        loaded = build.load_references(names)
+        assert list(loaded) == list("abcd")
+        assert loaded["a"] is loaded["b"] is loaded["d"] is not loaded["c"]
+        assert loaded["c"].names == ("block",)
+
+    def test_a_missing_file_is_named(self, files: dict[str, Path]):
+        with pytest.raises(InvalidReferenceError, match=r"nowhere\.npz"):
+            build.load_references({"a": str(files["two"]), "b": "nowhere.npz"})
+
+    def test_models_are_loaded_once_and_references_set_once(self, monkeypatch):
+        made: list[str] = []
+        calls = []
+
+        def load(name, *_):
+            made.append(name)
+            return segmenter
+
+        class Spy(TargetFinder):
+            def __call__(self, images, seen):
+                calls.append(len(images))
+                return super().__call__(images, seen)
+
+        segmenter = small.ScriptedSegmenter(targets=2)
+        monkeypatch.setattr(build, "_load", load)
+        monkeypatch.setattr(build, "TargetFinder", Spy)
+        config = MaskerConfig(features="none", **{**OPTIONS, "scale_steps": 0})
+        reference = small.two_targets()
+        references = {"a": reference, "b": small.two_targets(), "c": reference}
+        masker = build.build_many(references, config)
+        assert made == [config.segmenter]
+        results = masker([(camera, colours(1, 60, 80)) for camera in "abc"])
+        assert [tuple(r.targets) for r in results] == [("ball", "cup")] * 3
+        assert sorted(calls) == [1, 2]
+
+
+def test_names_of_statuses_are_what_frames_say():
+    """`FrameMask.lost` knows the name without importing torch."""
+    from samg_ros.masking.result import STATUS_NAMES
+
+    nothing = np.zeros((2, 2), bool)
+    lost = [FrameMask(nothing, 0.0, STATUS_NAMES[s], {}).lost for s in range(len(STATUS_NAMES))]
+    assert lost == [s == LOST for s in (LOST, LOW_CONFIDENCE, FOUND)]
