@@ -138,7 +138,8 @@ class ReferenceOrder:
         if self._features is not None:
             maps.append(self._features(image))
         cells = [F.normalize(feature_map, dim=1) for feature_map in maps]
-        return _Seen(*rgb.shape[:2], embedding, maps, cells)
+        height, width = rgb.shape[:2]
+        return _Seen(height, width, embedding, maps, cells)
 
     def _find(self, seen: _Seen, target: _Known) -> TargetAnswer:
         """Three decodes, each prompted from what numpy made of the one before."""
@@ -238,7 +239,7 @@ def _lowest(values: np.ndarray, box: np.ndarray | None = None) -> np.ndarray:
 
 def _box(mask: np.ndarray) -> np.ndarray:
     """(x0, y0, x1, y1) around the middles of a mask's pixels, relative to the frame."""
-    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return WHOLE_FRAME
     corners = np.array([columns[0], rows[0], columns[-1], rows[-1]]) + 0.5

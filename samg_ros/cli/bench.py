@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.progress import track
 from rich.table import Table
 from tyro.conf import OmitArgPrefixes
 
+from samg_ros.cli.bench_masker import masker
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.parameters import documented, parameter, validate
 
@@ -70,8 +72,9 @@ def masks(bench: OmitArgPrefixes[MasksBench], masker: OmitArgPrefixes[MaskerConf
 
 
 def main(argv: list[str]) -> int:
-    """Run ``samg bench masks``."""
-    tyro.extras.subcommand_cli_from_dict({"masks": masks}, prog="samg bench", args=argv)
+    """Run ``samg bench masks`` or ``samg bench masker``."""
+    commands: dict[str, Callable] = {"masks": masks, "masker": masker}
+    tyro.extras.subcommand_cli_from_dict(commands, prog="samg bench", args=argv)
     return 0
 
 
