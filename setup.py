@@ -25,7 +25,7 @@ EXTRAS = {
     "ros": [] if os.environ.get("ROS_DISTRO") else ROS_WHEELS,
     "bag": ["rosbags==0.11.9", "mcap>=1.2", "zstandard"],
     "weights": ["onnx>=1.16", "onnxruntime>=1.18"],
-    "train": ["stable-baselines3>=2.9,<3", "rliable"],
+    "train": ["stable-baselines3>=2.9,<3", "rliable", "tensorboard>=2.16"],
 }
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
 EXTRAS["test"] = ["pytest"]
