@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from policies.base import PolicySpec
 from samg_ros.errors import CheckpointError, SamgError
+from samg_ros.offline.atomic import replacing
 
 FORMAT = "samg_ros.policy"
 FORMAT_VERSION = "1"
-Kind = Literal["student", "teacher"]
+Kind = Literal["student", "teacher", "drqv2"]
 _SECTIONS = ("network", "spec", "preprocessing", "record")
 
 T = TypeVar("T")
@@ -30,7 +31,8 @@ T = TypeVar("T")
 class TrainingRecord:
     """Where a checkpoint comes from.
 
-    ``scores`` are success rates in [0, 1] by what was evaluated; ``version`` is the package's.
+    ``scores`` are success rates in [0, 1] by what was evaluated, or mean returns under names that
+    end in ``return``; ``version`` is the package's.
     """
 
     command: str
@@ -54,7 +56,10 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write ``checkpoint`` to ``path``; folders in between are made, a file there is replaced."""
+    """Write ``checkpoint`` to ``path``; folders in between are made, a file there is replaced.
+
+    :raises OutputError: the disk refuses it; what was there before still is.
+    """
     metadata = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -66,8 +71,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.contiguous() for name, tensor in checkpoint.weights.items()}
-    # Not save_file: its files can be read by their owner alone, even once they are installed.
-    path.write_bytes(save(weights, metadata))
+    with replacing(path) as temporary:
+        # Not save_file: its files can be read by their owner alone, even once they are installed.
+        temporary.write_bytes(save(weights, metadata))
 
 
 def load_checkpoint(path: Path, *, kind: Kind, task: str | None = None) -> Checkpoint:
@@ -78,13 +84,7 @@ def load_checkpoint(path: Path, *, kind: Kind, task: str | None = None) -> Check
         kind or task, or a section that is missing or incomplete.
     """
     metadata, weights = _read(path)
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: not a policy checkpoint of this package")
-    if metadata.get("format_version") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: format version {metadata.get('format_version')}, this release reads "
-            f"{FORMAT_VERSION}: train it again or use the release that wrote it"
-        )
+    _check_format(metadata, path)
     if metadata.get("kind") != kind:
         raise CheckpointError(f"{path}: holds a {metadata.get('kind')}, a {kind} is needed")
     sections = {name: _section(path, metadata, name) for name in _SECTIONS}
@@ -93,6 +93,13 @@ def load_checkpoint(path: Path, *, kind: Kind, task: str | None = None) -> Check
         raise CheckpointError(f"{path}: was trained for task {spec.task!r}, not for {task!r}")
     record = build(TrainingRecord, sections["record"], f"{path}: record")
     return Checkpoint(kind, sections["network"], spec, sections["preprocessing"], record, weights)
+
+
+def checkpoint_kind(path: Path) -> str:
+    """What a checkpoint says that it holds. :raises CheckpointError: it cannot be read."""
+    metadata, _ = _read(path)
+    _check_format(metadata, path)
+    return metadata.get("kind", "nothing that is named")
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
@@ -130,6 +137,16 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: truncated or not a checkpoint ({error})") from error
+
+
+def _check_format(metadata: Mapping[str, str], path: Path) -> None:
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a policy checkpoint of this package")
+    if metadata.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: format version {metadata.get('format_version')}, this release reads "
+            f"{FORMAT_VERSION}: train it again or use the release that wrote it"
+        )
 
 
 def _section(path: Path, metadata: Mapping[str, str], name: str) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from policies.base import Policy
-from samg_ros.errors import ConfigError
+from policies.checkpoint import checkpoint_kind
+from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.registry import Registry
 
 policies: Registry[Callable[[str], Policy]] = Registry(
@@ -14,12 +15,17 @@ policies: Registry[Callable[[str], Policy]] = Registry(
 )
 """Factories ``(task) -> Policy``, by name."""
 
+kinds: Registry[Callable[[Path, str | None], Policy]] = Registry(
+    "kind of policy", ("policies.student", "policies.drqv2_policy")
+)
+"""Loaders ``(path, task) -> Policy`` by the kind that a checkpoint tells of itself."""
+
 
 def load_policy(name_or_path: str | Path, task: str) -> Policy:
     """A policy that is ready to act.
 
     :param name_or_path: a registered name (``student`` is the shipped checkpoint of the task,
-        ``random`` a baseline) or the path of a student's checkpoint.
+        ``random`` a baseline) or the path of a checkpoint.
     :param task: the task it must be for.
     :raises CheckpointError: no checkpoint ships for the task, or the file cannot be used.
     :raises ConfigError: neither a registered name nor a checkpoint.
@@ -32,6 +38,10 @@ def load_policy(name_or_path: str | Path, task: str) -> Policy:
             f"unknown policy {str(name_or_path)!r}; choose one of: "
             f"{', '.join(policies.names())}, or the path of a .safetensors checkpoint"
         )
-    from policies.student import StudentPolicy
-
-    return StudentPolicy.load(path, task)
+    kind = checkpoint_kind(path)
+    if kind not in kinds.names():
+        raise CheckpointError(
+            f"{path}: holds a {kind}, which does not act on pictures; a "
+            f"{' or a '.join(kinds.names())} is needed"
+        )
+    return kinds.get(kind)(path, task)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,17 +26,52 @@ class RunFolder:
         self.path = root / f"{stamp}_{name}"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._write("config.json", asdict(config))
+            self.write_config(config)
         except OSError as error:
             raise ConfigError(f"cannot write the run's folder: {error}") from error
+
+    @classmethod
+    def existing(cls, path: Path) -> RunFolder:
+        """The folder that an earlier run made, to go on with that run.
+
+        :raises ConfigError: there is no run's folder at ``path``.
+        """
+        if not (path / "config.json").is_file():
+            raise ConfigError(f"{path}: not the folder of a run (it has no config.json)")
+        folder = cls.__new__(cls)
+        folder.path = path
+        return folder
+
+    def read_config(self) -> dict[str, Any]:
+        """The configuration that was written when the folder was made.
+
+        :raises ConfigError: it cannot be read.
+        """
+        path = self.path / "config.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: cannot be read ({error})") from error
+
+    def write_config(self, config: Any) -> None:
+        """Write ``config.json`` from a dataclass."""
+        self._write("config.json", asdict(config))
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write ``results.json``."""
         self._write("results.json", results)
 
-    def write_curve(self, title: str, curves: Mapping[str, Sequence[float]]) -> None:
+    def write_curve(
+        self,
+        title: str,
+        curves: Mapping[str, Sequence[float]],
+        *,
+        xlabel: str = "DAgger iteration",
+        at: Mapping[str, Sequence[float]] | None = None,
+    ) -> None:
         """Write ``curve.png``: one panel a curve, over iterations from 1.
 
+        :param at: what a curve's values are drawn over instead, by the curve's name.
         :raises ConfigError: matplotlib is not installed.
         """
         try:
@@ -47,8 +82,10 @@ class RunFolder:
         figure.suptitle(title)
         panels = figure.subplots(1, len(curves), squeeze=False)[0]
         for panel, (name, values) in zip(panels, curves.items(), strict=True):
-            panel.plot(range(1, len(values) + 1), values, marker="o", markersize=3)
-            panel.set(xlabel="DAgger iteration", title=name, ylim=(0, None))
+            over = at[name] if at else range(1, len(values) + 1)
+            panel.plot(over, values, marker="o", markersize=3)
+            bottom = 0 if min(values, default=0) >= 0 else None
+            panel.set(xlabel=xlabel, title=name, ylim=(bottom, None))
             panel.grid(alpha=0.3)
         figure.savefig(self.path / "curve.png", dpi=120)
 
@@ -62,14 +99,20 @@ def command_line(kind: str, task: str, config: Any) -> str:
 
     Of paths only the name is told: a checkpoint is shared, its maker's folders mean nothing.
     """
-    words = ["samg train", kind, task]
+    return " ".join(["samg train", kind, task, *_flags(config)])
+
+
+def _flags(config: Any, prefix: str = "--") -> Iterator[str]:
     for field in fields(config):
-        value = getattr(config, field.name)
-        if value == field.default or field.name == "runs":
+        value, name = getattr(config, field.name), prefix + field.name.replace("_", "-")
+        if is_dataclass(value):
+            yield from _flags(value, f"{name}.")
+        elif value == field.default or field.name in ("runs", "resume"):
             continue
-        told = value.name if isinstance(value, Path) else value
-        words.append(f"--{field.name.replace('_', '-')} {told}")
-    return " ".join(words)
+        elif isinstance(value, bool):
+            yield name if value else f"{prefix}no-{name.removeprefix(prefix)}"
+        else:
+            yield f"{name} {value.name if isinstance(value, Path) else value}"
 
 
 def package_version() -> str:

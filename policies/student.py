@@ -22,7 +22,7 @@ from policies.checkpoint import (
 from policies.checkpoints import choose, shipped_students
 from policies.networks import StudentNet, StudentNetConfig
 from policies.preprocessing import FrameStack, Normalizer, StudentPreprocessing
-from policies.registry import policies
+from policies.registry import kinds, policies
 from samg_ros.errors import CheckpointError
 from samg_ros.threads import single_thread
 
@@ -92,6 +92,12 @@ def shipped_student(task: str) -> StudentPolicy:
     :raises CheckpointError: none does.
     """
     return StudentPolicy.load(choose(shipped_students(), task), task)
+
+
+@kinds.register("student")
+def load_student(path: Path, task: str | None) -> StudentPolicy:
+    """The policy of a ``student`` checkpoint; see :meth:`StudentPolicy.load`."""
+    return StudentPolicy.load(path, task)
 
 
 def _preprocessing(stored: Mapping[str, Any], path: Path) -> StudentPreprocessing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,17 @@ import pytest
 import torch
 
 from policies.base import Observation, Policy
-from policies.checkpoint import load_checkpoint
+from policies.checkpoint import TrainingRecord, load_checkpoint
 from policies.checkpoints import shipped_students, shipped_teachers
+from policies.drqv2_networks import DrQV2Net, DrQV2NetConfig
+from policies.drqv2_policy import DrQV2Policy
 from policies.registry import load_policy, policies
+from policies.student import StudentPolicy
 from policies.teacher import StateTeacher
 from samg_ros.errors import CheckpointError, ConfigError
 
 EVERY_POLICY = [(name, task) for task in shipped_students() for name in policies.names()]
+EVERY_POLICY.append(("a drqv2 checkpoint", "adroit_door"))
 MOST_BYTES = 4_000_000
 
 
@@ -42,10 +47,22 @@ def loaded() -> dict[tuple[str, str], Policy]:
 
 
 @pytest.fixture
-def policy(name: str, task: str, loaded: dict[tuple[str, str], Policy]) -> Policy:
+def policy(name: str, task: str, loaded: dict[tuple[str, str], Policy], tmp_path: Path) -> Policy:
     if (name, task) not in loaded:
-        loaded[name, task] = load_policy(name, task)
+        known = name in policies.names()
+        loaded[name, task] = load_policy(name if known else drqv2_file(tmp_path, task), task)
     return loaded[name, task]
+
+
+def drqv2_file(folder: Path, task: str) -> Path:
+    """A DrQ-v2 agent that has learnt nothing."""
+    torch.manual_seed(0)
+    spec = replace(load_policy("random", task).spec, image_size=96, frame_stack=3)
+    network = DrQV2Net(DrQV2NetConfig(84, 3, len(spec.actuated_joints), hidden=64))
+    record = TrainingRecord("samg train drqv2", 0, 0.0, {}, "source")
+    path = folder / "agent.safetensors"
+    DrQV2Policy(spec, network).save(path, record)
+    return path
 
 
 def test_something_ships() -> None:
@@ -138,6 +155,24 @@ def test_every_shipped_teacher_labels_states(task: str) -> None:
     assert label.dtype == np.float32 and np.abs(label).max() <= 1
     with pytest.raises(ConfigError, match=f"expects {size} values"):
         teacher.label(np.zeros(size + 1))
+
+
+def test_a_drqv2_checkpoint_uses_earlier_frames_and_is_checked(tmp_path: Path) -> None:
+    path = drqv2_file(tmp_path, "adroit_door")
+    policy = load_policy(path, "adroit_door")
+    one, two = observations(policy, 2)
+    alone = policy.act(one)
+    policy.reset()
+    policy.act(two)
+    assert not np.array_equal(policy.act(one), alone)
+    with pytest.raises(CheckpointError, match="trained for task 'adroit_door'"):
+        load_policy(path, "adroit_pen")
+    with pytest.raises(CheckpointError, match="holds a drqv2, a student is needed"):
+        StudentPolicy.load(path)
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(path.read_bytes()[:100_000])
+    with pytest.raises(CheckpointError, match=r"torn\.safetensors: truncated"):
+        load_policy(torn, "adroit_door")
 
 
 def test_a_teacher_is_not_a_policy() -> None:

@@ -1,0 +1,31 @@
+"""DrQ-v2's one augmentation: every picture of a batch moved by a few random pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def random_offsets(count: int, pad: int, generator: torch.Generator) -> Tensor:
+    """:return: int64 [count, 2] on the generator's device, (dy, dx) each in -pad .. pad."""
+    size, device = (count, 2), generator.device
+    return torch.randint(-pad, pad + 1, size, generator=generator, device=device)
+
+
+def shift(images: Tensor, offsets: Tensor) -> Tensor:
+    """Every image moved by its own offset; what comes in at an edge repeats the edge.
+
+    That is padding by replication and cropping at a random place. The publication speaks of a
+    bilinear interpolation on top, but the grid of its code falls on the pixels' centres, where
+    interpolating changes nothing; so pixels are copied here, which also works on uint8.
+
+    :param images: any type [B, C, H, W]; all frames of a stack move together.
+    :param offsets: int64 [B, 2], (dy, dx): output pixel (y, x) is input pixel (y + dy, x + dx).
+    :return: as ``images``.
+    """
+    height, width = images.shape[2:]
+    device = images.device
+    y = (torch.arange(height, device=device) + offsets[:, :1]).clamp(0, height - 1)
+    x = (torch.arange(width, device=device) + offsets[:, 1:]).clamp(0, width - 1)
+    rows = images.gather(2, y[:, None, :, None].expand_as(images))
+    return rows.gather(3, x[:, None, None, :].expand_as(images))

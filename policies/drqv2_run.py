@@ -1,0 +1,211 @@
+"""What surrounds a DrQ-v2 training: evaluations, curves, checkpoints, and the final score."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from policies.base import PolicySpec
+from policies.batch_evaluation import evaluate_batch
+from policies.batch_pictures import BatchPictures, SamgPictures
+from policies.checkpoint import TrainingRecord
+from policies.curves import Curves, read_curves
+from policies.drqv2_config import DrQV2Config
+from policies.drqv2_policy import DrQV2Policy
+from policies.drqv2_training import DrQV2Training
+from policies.evaluation import EpisodeResults
+from policies.run_folder import RunFolder, command_line, package_version
+from policies.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS
+from policies.training_store import TrainingStore
+from samg_ros.errors import CheckpointError
+from sim_bridge.vector import VectorScenes
+
+Report = Callable[[int, str], None]
+
+_PLOTTED = (
+    "evaluation/episode_return",
+    "evaluation/success",
+    "training/episode_return",
+    "update/critic_loss",
+    "update/value",
+)
+
+
+class DrQV2Run:
+    """One training in its folder.
+
+    :param report: called with the frames so far and a line about them.
+    """
+
+    def __init__(
+        self,
+        task_name: str,
+        config: DrQV2Config,
+        folder: RunFolder,
+        training: DrQV2Training,
+        scenes: VectorScenes,
+        pictures: BatchPictures,
+        report: Report,
+    ) -> None:
+        self._task_name, self._config, self._folder = task_name, config, folder
+        self._training, self._scenes, self._pictures = training, scenes, pictures
+        self._report = report
+        self._store = TrainingStore(folder.path)
+        self._checkpoint = folder.path / f"{task_name}.safetensors"
+        self._best: tuple[float, float] | None = None  # success rate, mean return
+        self._curves_at = 0
+        self._started, self._started_at = time.monotonic(), 0
+        self._elapsed_before_s = 0.0
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint.
+
+        :raises CheckpointError: there is none, or it is another task's or release's.
+        """
+        state = self._store.load()
+        if state["task"] != self._task_name:
+            raise CheckpointError(
+                f"{self._folder.path} is a run of task {state['task']!r}, not {self._task_name!r}"
+            )
+        self._training.load_state_dict(state["training"])
+        self._store.load_replay(self._training.replay)
+        self._training.rewind()
+        self._best, self._curves_at = state["best"], state["curves_at"]
+        self._elapsed_before_s = state["elapsed_s"]
+        self._started_at = self._training.frames
+
+    def to_the_end(self) -> Path:
+        """Train what is left, then score. :return: the best agent's checkpoint."""
+        training = self._training
+        replay_gb = training.replay.nbytes / 1e9
+        self._report(training.frames, f"replay: {replay_gb:.2f} GB when full")
+        curves = Curves(
+            self._folder.path,
+            tensorboard=self._config.tensorboard,
+            position=self._curves_at,
+            frames=training.frames,
+        )
+        try:
+            while not training.finished:
+                self._advance(curves)
+        finally:
+            curves.close()
+        return self._score()
+
+    def _advance(self, curves: Curves) -> None:
+        """One control step of every environment, and what is due after it."""
+        training, config = self._training, self._config
+        before = training.frames
+        for end in training.advance():
+            success = {} if end.success is None else {"success": float(end.success)}
+            values = {"episode_return": end.episode_return, **success}
+            curves.record("training", training.frames, **values)
+
+        def due(every: int) -> bool:
+            return training.frames // every > before // every
+
+        if due(config.log_every):
+            self._log(curves)
+        if due(config.evaluate_every) or training.finished:
+            self._evaluate(curves)
+        if due(config.checkpoint_every) or training.finished:
+            self._save(curves)
+
+    def _log(self, curves: Curves) -> None:
+        frames, losses = self._training.frames, self._training.losses()
+        if losses:
+            stddev = self._config.stddev(self._training.progress.steps)
+            curves.record("update", frames, stddev=stddev, **losses)
+        if isinstance(self._pictures, SamgPictures):
+            curves.record("masks", frames, lost_share=self._pictures.lost_share)
+        told = f"critic loss {losses['critic_loss']:.3g}" if losses else "random actions"
+        self._report(frames, f"{told}, {self._rate():.0f} frames/s")
+
+    def _evaluate(self, curves: Curves) -> None:
+        """Score the agent as it is; the best so far is what the checkpoint holds."""
+        seeds = VALIDATION_SEEDS[: self._config.evaluation_episodes]
+        results = self._play(seeds)
+        self._training.rewind()
+        frames, score = self._training.frames, (results.success_rate, results.mean_return)
+        success = {"success": score[0]} if _has_success(results) else {}
+        curves.record("evaluation", frames, episode_return=score[1], **success)
+        if self._best is None or score > self._best:
+            self._best = score
+            self._policy().save(self._checkpoint, self._record({}))
+        told = f"evaluation: return {score[1]:.1f}"
+        told += f", success {score[0]:.2f}" if success else ""
+        self._report(frames, f"{told}, {self._rate():.0f} frames/s")
+
+    def _save(self, curves: Curves) -> None:
+        self._store.save(
+            {
+                "task": self._task_name,
+                "training": self._training.state_dict(),
+                "best": self._best,
+                "curves_at": curves.position,
+                "elapsed_s": self._elapsed_s(),
+            },
+            self._training.replay,
+        )
+
+    def _score(self) -> Path:
+        """Score the best agent on the seeds that nothing was chosen on; write the results."""
+        best = DrQV2Policy.load(self._checkpoint, self._task_name)
+        self._training.agent.net.load_state_dict(best.network.state_dict())
+        results = self._play(EVALUATION_SEEDS)
+        scores = {f"{self._config.mask} return": results.mean_return}
+        if _has_success(results):
+            scores[self._config.mask] = results.success_rate
+        record = self._record(scores)
+        best.save(self._checkpoint, record)
+        self._folder.write_results(
+            {
+                "record": asdict(record),
+                "episodes": asdict(results)["episodes"],
+                "frames_per_s": round(self._rate(), 1),
+                "replay_bytes": self._training.replay.nbytes,
+            }
+        )
+        curves = read_curves(self._folder.path)
+        shown = {name: curves[name][1] for name in _PLOTTED if name in curves}
+        self._folder.write_curve(
+            f"{self._task_name}: DrQ-v2, masks: {self._config.mask}",
+            shown,
+            xlabel="frames",
+            at={name: curves[name][0] for name in shown},
+        )
+        return self._checkpoint
+
+    def _play(self, seeds: range) -> EpisodeResults:
+        act, stack = self._training.agent.act, self._config.frame_stack
+        return evaluate_batch(act, self._scenes, self._pictures, stack, seeds)
+
+    def _policy(self) -> DrQV2Policy:
+        spec = PolicySpec.from_task(
+            self._scenes.spec,
+            image_size=self._config.camera_size,
+            frame_stack=self._config.frame_stack,
+        )
+        return DrQV2Policy(spec, self._training.agent.net)
+
+    def _record(self, scores: dict[str, float]) -> TrainingRecord:
+        return TrainingRecord(
+            command=command_line("drqv2", self._task_name, self._config),
+            seed=self._config.seed,
+            duration_s=round(self._elapsed_s(), 1),
+            scores=scores,
+            version=package_version(),
+        )
+
+    def _elapsed_s(self) -> float:
+        return self._elapsed_before_s + time.monotonic() - self._started
+
+    def _rate(self) -> float:
+        """Frames a second since this process began to train."""
+        return (self._training.frames - self._started_at) / (time.monotonic() - self._started)
+
+
+def _has_success(results: EpisodeResults) -> bool:
+    return any(episode.success is not None for episode in results.episodes)
