@@ -1,0 +1,383 @@
+"""``samg bench masker``: the reference order of work, the race, and the folder of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import masking_fixtures as small
+import numpy as np
+import pytest
+import torch
+
+from samg_ros.bench import contenders, speed, speed_folder
+from samg_ros.bench.contenders import missing_weights
+from samg_ros.bench.memory import Request, peak_memory_mb
+from samg_ros.bench.reference_order import ReferenceOrder
+from samg_ros.bench.speed import Configuration, Figures, Row
+from samg_ros.bench.speed_options import MaskerBench, configurations, settings
+from samg_ros.cli import main
+from samg_ros.errors import SamgError, WeightsError
+from samg_ros.masking.config import MaskerConfig
+from samg_ros.masking.masker import SamgMasker
+from samg_ros.masking.reference import Reference, Target, View
+
+# As in the paper, but for the sizes; nothing is called lost, which the paper does not know.
+PAPER = {"device": "cpu", "precision": "fp32", "refine_steps": 2, "lost_score": 0.0}
+TINY = ["--input-size", "128", "--feature-size", "56", "--reference-size", "128"]
+QUICK = [*TINY, "--device", "cpu", "--precision", "fp32", "--scale-steps", "2", "--repeats", "2"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def one_view(height: int = 60, width: int = 80) -> Reference:
+    """A ball and a cup in one picture, each with two part points."""
+    ball = small.disk(height, width, 20, 20, 9)
+    cup = small.disk(height, width, 55, 40, 14)
+    targets = (
+        Target("ball", ball, small.points((20, 20), (24.5, 17))),
+        Target("cup", cup, small.points((55, 40), (60, 44))),
+    )
+    return Reference((View(small.scene(1, height, width), targets),))
+
+
+class TestReferenceOrder:
+    @pytest.mark.parametrize("with_dino", [True, False], ids=["both-maps", "one-map"])
+    def test_finds_what_the_masker_finds_with_the_papers_settings(self, with_dino):
+        segmenter = small.segmenter_of(small.random_sam2())
+        features = small.features_of(small.random_dino(), 2) if with_dino else None
+        config = MaskerConfig(**PAPER, scale_steps=0)
+        masker = SamgMasker(segmenter, features, one_view(), config)
+        order = ReferenceOrder(segmenter, features, one_view(), scale_steps=0)
+        frames = np.stack([small.scene(seed, 60, 80) for seed in (1, 5, 6)])
+        batch = masker(torch.from_numpy(frames))
+        assert order.target_names == masker.target_names
+        for b, frame in enumerate(frames):
+            answer = order(frame)
+            for t, target in enumerate(answer.targets):
+                np.testing.assert_allclose(target.points, batch.points[b, t], atol=1e-6)
+                assert target.labels.tolist() == batch.labels[b, t].tolist()
+                assert target.score == pytest.approx(float(batch.scores[b, t]), abs=1e-4)
+                assert (target.mask != batch.target_masks[b, t].numpy()).mean() < 1e-3
+            assert 0 < answer.mask.mean() < 1
+            assert (answer.rgb == frame * answer.mask[..., None]).all()
+
+    def test_learns_the_scale_weights_from_the_reference(self):
+        """Of the three scales the first is the ball, the second all but the ball."""
+        view = one_view().views[0]
+        ball = Reference((View(view.image, view.targets[:1]),))
+        scripted = small.ScriptedSegmenter(1)
+        shown = torch.from_numpy(view.targets[0].mask).float()[None, None]
+        scale = torch.nn.functional.adaptive_avg_pool2d(shown, 16)[0, 0].sub(0.5).sign()
+        scripted.logits = torch.stack([scale, -scale, torch.zeros(16, 16)])[None] * 3
+        joined = []
+        for steps in (0, 200):
+            order = ReferenceOrder(scripted, None, ball, steps)
+            scripted.prompts.clear()
+            order(small.scene(5, 60, 80))
+            joined.append(scripted.prompts[1].masks[0, 0])
+        torch.testing.assert_close(joined[0], torch.zeros(16, 16))
+        assert torch.equal(joined[1].sign(), scale) and joined[1].abs().min() > 0.1
+
+    def test_decodes_three_times_a_target_one_after_another(self):
+        scripted = small.ScriptedSegmenter(1)
+        order = ReferenceOrder(scripted, None, one_view(), scale_steps=0)
+        scripted.prompts.clear()
+        answer = order(small.scene(5, 60, 80))
+        assert [p.points.shape for p in scripted.prompts] == [(1, 1, n, 2) for n in (4, 5, 6)] * 2
+        assert [p.boxes is None for p in scripted.prompts] == [True, False, False] * 2
+        assert [p.masks is None for p in scripted.prompts] == [True, False, False] * 2
+        assert answer.targets[0].labels.tolist() == [1, 0, 1, 1, 0, 0]
+        # All is mask, so the box goes from the middle of the first pixel to that of the last.
+        box = scripted.prompts[1].boxes
+        assert box.flatten().tolist() == pytest.approx([0.5 / 80, 0.5 / 60, 79.5 / 80, 59.5 / 60])
+
+    def test_nothing_found_gives_a_black_frame(self):
+        scripted = small.ScriptedSegmenter(1)
+        scripted.logits = -scripted.logits
+        order = ReferenceOrder(scripted, None, one_view(), scale_steps=0)
+        scripted.prompts.clear()
+        answer = order(small.scene(5, 60, 80))
+        assert not answer.mask.any() and not answer.rgb.any()
+        box = scripted.prompts[1].boxes.flatten().tolist()
+        assert box == pytest.approx([0.01, 0.01, 0.99, 0.99])
+
+    def test_takes_each_target_from_the_first_view_that_shows_it(self):
+        views = small.two_targets().views
+        segmenter = small.segmenter_of(small.random_sam2())
+        frame = small.scene(5, 60, 80)
+        both = ReferenceOrder(segmenter, None, Reference(views[::-1]), 0)(frame)
+        ball = ReferenceOrder(segmenter, None, Reference(views[1:]), 0)(frame)
+        cup = ReferenceOrder(segmenter, None, Reference(views[:1]), 0)(frame)
+        assert (both.targets[0].mask == ball.targets[0].mask).all()
+        assert (both.targets[1].mask == cup.targets[1].mask).all()
+
+
+class Clock:
+    """A time that only runs advance, on a machine that gets ``slower`` by the round."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.now = 0.0
+        self.slower = 1.0
+        self.log: list[tuple[str, int]] = []
+        monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: self.now))
+
+    def contender(self, name: str, seconds_a_frame: float):
+        def run(frames: np.ndarray) -> np.ndarray:
+            self.log.append((name, len(frames)))
+            self.now += seconds_a_frame * len(frames) * self.slower
+            return np.zeros(frames.shape[:3], bool)
+
+        return run
+
+
+class TestRace:
+    frames = np.zeros((3, 4, 4, 3), np.uint8)
+
+    def test_contenders_take_turns_and_a_drift_of_the_machine_cancels(self, monkeypatch):
+        clock = Clock(monkeypatch)
+        quick, slow = clock.contender("quick", 0.1), clock.contender("slow", 1.0)
+
+        def advance() -> None:
+            advanced.append(clock.log[-1][0])
+            clock.slower = 1.0 + len(advanced) // 2  # twice, three times as slow by the round
+
+        advanced: list[str] = []
+        seconds = speed.race([(quick, 2), (slow, 1)], self.frames, 3, advance)
+        assert advanced == ["quick", "slow", "slow", "quick", "quick", "slow"]
+        assert clock.log[:5] == [("quick", 2)] * 2 + [("slow", 1)] * 3
+        np.testing.assert_allclose(seconds[0], [[0.2] * 2, [0.4] * 2, [0.6] * 2])
+        np.testing.assert_allclose(seconds[1], [[1.0] * 3, [2.0] * 3, [3.0] * 3])
+        assert speed.ratios(seconds[0], 2, seconds[1]) == pytest.approx([10, 10, 10])
+
+    def test_figures_of_calls(self):
+        found = speed.figures([[0.1, 0.3], [0.2, 0.2]], 4, [0.5, 0.7], 12.0)
+        assert found.frames_per_s == pytest.approx(20) and found.calls == 4
+        assert found.latency_p50_ms == pytest.approx(200)
+        assert found.latency_p95_ms == pytest.approx(285)
+        assert found.mean_iou == pytest.approx(0.6)
+
+    def test_one_slow_call_does_not_decide_the_ratio(self):
+        assert speed.ratios([[1, 1, 50], [2, 2, 2]], 4, [[8, 8, 8], [8, 90, 8]]) == [32, 16]
+
+    def test_batches_are_full_and_hold_every_frame(self):
+        frames = np.arange(5)[:, None]
+        assert [b.ravel().tolist() for b in speed.batches_of(frames, 2)] == [
+            [0, 1],
+            [2, 3],
+            [4, 0],
+        ]
+        assert [b.ravel().tolist() for b in speed.batches_of(frames, 7)] == [[0, 1, 2, 3, 4, 0, 1]]
+
+    @pytest.mark.parametrize("batch", [1, 2, 8])
+    def test_every_frame_is_scored_once_against_its_own_truth(self, batch):
+        truth = np.random.default_rng(0).random((3, 6, 6)) > 0.5
+        frames = (truth[..., None] * np.uint8(255)).repeat(3, -1)
+        assert speed.warm_up(lambda f: f[..., 0] > 0, frames, batch, truth) == [1.0] * 3
+        assert speed.warm_up(lambda f: f[..., 0] == 0, frames, batch, truth) == [0.0] * 3
+        assert speed.warm_up(lambda f: f[..., 0] > 0, frames, batch, None) == []
+
+    def test_a_row_survives_json(self):
+        named = Configuration("sam", "dino", 128, 112, "fp32", "cpu")
+        quick = Figures(10.0, 100.0, 120.0, 8, [0.5, 0.9], 300.0)
+        row = Row(named, 2, "real", quick, Figures(2.0, 500.0, 510.0, 8), [5.0, 4.0, 9.0])
+        entry = json.loads(json.dumps(row.to_json()))
+        assert Row.from_json(entry) == row
+        assert entry["ratio"] == 5.0 and entry["mean_iou"] == pytest.approx(0.7)
+        assert entry["reference_mean_iou"] is None
+
+
+class TestOptions:
+    def test_every_combination_and_an_empty_list_is_the_maskers_own(self):
+        bench = MaskerBench(input_sizes=(128, 160), precisions=("fp32", "bf16"), devices=("cpu",))
+        found = configurations(bench, MaskerConfig(feature_size=112))
+        assert [(c.input_size, c.precision, c.device) for c in found] == [
+            (128, "fp32", "cpu"),
+            (128, "bf16", "cpu"),
+            (160, "fp32", "cpu"),
+            (160, "bf16", "cpu"),
+        ]
+        assert {(c.segmenter, c.feature_size) for c in found} == {("sam2_hiera_tiny", 112)}
+
+    def test_auto_is_told_by_name_and_not_measured_twice(self):
+        bench = MaskerBench(devices=("cpu", "cpu"), precisions=("auto", "fp32", "bf16"))
+        found = configurations(bench, MaskerConfig())
+        assert {c.precision for c in found} == {"fp32", "bf16"} and len(found) == 2
+
+    def test_what_is_varied_is_no_part_of_what_a_folder_has_in_common(self):
+        one = settings(MaskerBench(batches=(1,)), MaskerConfig())
+        assert one == settings(MaskerBench(batches=(8,)), MaskerConfig(input_size=256))
+        assert one != settings(MaskerBench(), MaskerConfig(refine_steps=1))
+        assert one != settings(MaskerBench(seed=1), MaskerConfig())
+
+
+@pytest.fixture
+def reference(tmp_path) -> Path:
+    one_view().save(tmp_path / "reference.npz")
+    return tmp_path / "reference.npz"
+
+
+@pytest.fixture
+def made(monkeypatch) -> list[str]:
+    """Frames without a simulator; the tasks they were asked for."""
+    asked: list[str] = []
+
+    def frames(task: str, perturb: str, size: int, seeds: range, count: int):
+        asked.append(task)
+        empty = np.zeros((size, size), bool)
+        return [
+            SimpleNamespace(rgb=small.scene(seed + i, size, size), truth=empty, seed=seed)
+            for seed in seeds
+            for i in range(count)
+        ]
+
+    monkeypatch.setattr(speed_folder, "truth_frames", frames)
+    return asked
+
+
+@pytest.fixture
+def no_weights(monkeypatch) -> None:
+    """No weights can be had; and a small second map for the reference order, to be quick."""
+
+    def resolve(name: str, path=None, log=print):
+        raise WeightsError(f"{name}: no source could give it.\n  a second line")
+
+    monkeypatch.setattr(contenders.weights, "resolve", resolve)
+    monkeypatch.setattr(contenders, "FEATURE_SIZE", 56)
+
+
+def bench(reference: Path, out: Path, *options: str) -> int:
+    few = ["--episodes", "1", "--frames", "2", "--size", "48"]
+    where = ["--reference", str(reference), "--out", str(out)]
+    return main(["bench", "masker", *where, *few, *QUICK, *options])
+
+
+def results(out: Path) -> dict:
+    return json.loads((out / "results.json").read_text())
+
+
+class TestRun:
+    def test_speed_with_random_weights_is_measured_labelled_and_resumed(
+        self, reference, made, no_weights, tmp_path, capsys
+    ):
+        out = tmp_path / "run"
+        options = ["--random-weights", "--no-memory"]
+        assert bench(reference, out, "--batches", "1", "3", *options) == 0
+        rows = results(out)["rows"]
+        assert [row["batch"] for row in rows] == [1, 3]
+        for row in rows:
+            assert row["weights"] == "random" and row["mean_iou"] is None
+            assert len(row["ratios"]) == 2 and row["ratio"] > 0
+            assert row["masker"]["calls"] == {1: 4, 3: 2}[row["batch"]]
+            assert row["reference"]["calls"] == 4
+            assert row["masker"]["peak_memory_mb"] is None
+            assert row["masker"]["frames_per_s"] > 0
+        # Both batch sizes ran in turn with one and the same reference order.
+        assert rows[0]["reference"] == rows[1]["reference"]
+        assert (out / "speed.png").stat().st_size > 1000
+        assert json.loads((out / "config.json").read_text())["bench.frames"] == 2
+        assert "random weights" in capsys.readouterr().out
+        assert made == ["adroit_door"]
+
+        assert bench(reference, out, "--batches", "1", "2", *options) == 0
+        again = results(out)["rows"]
+        assert again[:2] == rows and [row["batch"] for row in again] == [1, 3, 2]
+        assert made == ["adroit_door"]
+
+    def test_missing_weights_are_a_reason_and_no_figures(
+        self, reference, made, no_weights, tmp_path, capsys
+    ):
+        out = tmp_path / "run"
+        names = ["--segmenters", "sam2_hiera_tiny", "efficientvit_sam_l0"]
+        assert bench(reference, out, "--batches", "2", *names) == 0
+        found = results(out)
+        assert found["rows"] == [] and not (out / "speed.png").exists()
+        assert [p["configuration"]["segmenter"] for p in found["problems"]] == names[1:]
+        reason = "no weights: efficientvit_sam_l0: no source could give it."
+        assert found["problems"][1]["reason"] == reason
+        assert "no source could give it" in " ".join(capsys.readouterr().out.split())
+
+    def test_another_runs_folder_is_refused(self, reference, made, no_weights, tmp_path, capsys):
+        out = tmp_path / "run"
+        assert bench(reference, out) == 0
+        assert bench(reference, out, "--refine-steps", "1") == 1
+        assert "other settings (masker.refine_steps)" in capsys.readouterr().err
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full" / "notes.txt").write_text("mine")
+        assert bench(reference, tmp_path / "full") == 1
+        assert "not empty" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (["--segmenters", "sam9"], "unknown model 'sam9'"),
+            (["--segmenters", "dinov2_small"], "cannot be the segmenter"),
+            (["--features", "sam2_hiera_tiny"], "cannot be the features"),
+            (["--input-sizes", "128", "130"], "multiple of 32"),
+            (["--reference-size", "130"], "multiple of 32"),
+            (["--feature-sizes", "60"], "multiple of 14"),
+            (["--precisions", "fp8"], "fp8"),
+            (["--devices", "cpu", "abacus"], "device 'abacus' cannot be used here"),
+            (["--batches", "1", "0"], "at least 1"),
+            (["--batches"], "batches is empty"),
+            (["--repeats", "0"], "repeats is 0"),
+            (["--reference", "nowhere.npz"], "no reference 'nowhere.npz'"),
+        ],
+    )
+    def test_what_cannot_be_measured_is_refused_before_anything_is_made(
+        self, options, said, reference, made, no_weights, tmp_path, capsys
+    ):
+        out = tmp_path / "run"
+        assert bench(reference, out, *options) == 1
+        assert said in " ".join(capsys.readouterr().err.split())
+        assert made == [] and not out.exists()
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without CUDA")
+    def test_a_gpu_that_is_not_there_is_refused(self, reference, made, tmp_path, capsys):
+        assert bench(reference, tmp_path / "run", "--devices", "cuda") == 1
+        assert "device 'cuda' cannot be used here" in capsys.readouterr().err
+
+
+class TestMemory:
+    def request(self, reference: Path, tmp_path: Path, **changed) -> Request:
+        rgb = np.stack([small.scene(seed, 48, 48) for seed in range(2)])
+        np.savez(tmp_path / "frames.npz", rgb=rgb)
+        own = {"device": "cpu", "precision": "fp32", "input_size": 128, "feature_size": 56}
+        return Request(
+            **{
+                "contender": "masker",
+                "config": {**own, "scale_steps": 1, "threads": 1},
+                "reference": str(reference),
+                "frames": str(tmp_path / "frames.npz"),
+                "batches": (16, 1),
+                "random_weights": True,
+                "input_size": 128,
+                **changed,
+            }
+        )
+
+    def test_a_process_of_its_own_tells_the_peak_by_batch_size(self, reference, tmp_path):
+        peaks = peak_memory_mb(self.request(reference, tmp_path))
+        assert set(peaks) == {1, 16}
+        # 39 M numbers of SAM 2 tiny and 22 M of DINOv2-S, 4 bytes each.
+        assert 200 < peaks[1] < 1500 and peaks[16] > peaks[1]
+
+    def test_a_child_that_fails_says_why(self, tmp_path):
+        request = self.request(tmp_path / "nothing.npz", tmp_path)
+        with pytest.raises(SamgError, match=r"nothing\.npz"):
+            peak_memory_mb(request)
+
+
+def test_weights_that_can_be_had_are_not_missing(monkeypatch):
+    asked = []
+    monkeypatch.setattr(contenders.weights, "resolve", lambda name, *_, **__: asked.append(name))
+    assert missing_weights(MaskerConfig(features="none")) == ""
+    # The reference order looks at DINOv2's map whatever the masker does.
+    assert asked == ["sam2_hiera_tiny", "dinov2_small"]
