@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from samg_ros.parameters import parameter, validate
+
 
 @dataclass(frozen=True)
 class StudentNetConfig:
@@ -25,11 +27,20 @@ class StudentNetConfig:
 
 @dataclass(frozen=True)
 class StateNetConfig:
-    """Sizes of :class:`StateNet`."""
+    """Sizes of :class:`StateNet`.
+
+    ``squash``: a tanh bounds the actions, as soft actor-critic's; without one the output is
+    linear, because experts command beyond the limits and a tanh would have to saturate.
+    """
 
     state: int
     actions: int
     hidden: int = 128
+    activation: str = parameter("tanh", "of the hidden layers", choices=("tanh", "relu"))
+    squash: bool = False
+
+    def __post_init__(self) -> None:
+        validate(self)
 
 
 class StudentNet(nn.Module):
@@ -83,21 +94,23 @@ class StudentNet(nn.Module):
 class StateNet(nn.Module):
     """A task's full state to an action, for teachers.
 
-    Tanh layers as in the DAPG experts it imitates (Rajeswaran et al. 2018, arXiv 1709.10087).
+    Tanh layers as in the DAPG experts that it imitates (Rajeswaran et al. 2018, arXiv
+    1709.10087), or an actor of soft actor-critic.
     """
 
     def __init__(self, config: StateNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.body = _mlp(config.state, config.hidden, config.actions, nn.Tanh)
+        activation = nn.ReLU if config.activation == "relu" else nn.Tanh
+        self.body = _mlp(config.state, config.hidden, config.actions, activation)
 
     def forward(self, states: Tensor) -> Tensor:
         """:param states: float32 [B, state], normalised.
 
-        :return: float32 [B, actions], in [-1, 1] up to the clipping that the caller does. Linear,
-            because experts command beyond the limits and a tanh would have to saturate.
+        :return: float32 [B, actions], in [-1, 1] up to the clipping that the caller does.
         """
-        return self.body(states)
+        actions = self.body(states)
+        return torch.tanh(actions) if self.config.squash else actions
 
 
 def _mlp(inputs: int, hidden: int, outputs: int, activation: type[nn.Module]) -> nn.Sequential:

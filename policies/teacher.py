@@ -43,12 +43,12 @@ class ExpertTeacher:
     :raises CheckpointError: the file is missing, unreadable or lacks an array.
     """
 
-    _KEYS = ("w0", "b0", "w1", "b1", "w2", "b2", "in_shift", "in_scale", "out_shift", "out_scale")
+    KEYS = ("w0", "b0", "w1", "b1", "w2", "b2", "in_shift", "in_scale", "out_shift", "out_scale")
 
     def __init__(self, path: Path) -> None:
         try:
             with np.load(path) as file:
-                self._arrays = {key: file[key] for key in self._KEYS}
+                self._arrays = {key: file[key] for key in self.KEYS}
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise CheckpointError(f"{path}: not an expert file ({error})") from error
 

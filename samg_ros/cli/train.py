@@ -1,26 +1,34 @@
-"""``samg train``: a state teacher from an expert, or a masked-image student from a teacher."""
+"""``samg train``: a state teacher (from rewards or an expert), or its masked-image student."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from tyro.conf import OmitArgPrefixes, Positional
 
+from policies.drqv2_config import DrQV2Config
+from policies.drqv2_resume import resumed_config
 from policies.student_config import StudentConfig
+from policies.teacher_config import TeacherConfig
+from policies.train_drqv2 import train_drqv2
 from policies.train_student import train_student
-from policies.train_teacher import TeacherConfig, train_teacher
+from policies.train_teacher import train_teacher
 
 
-def teacher(task: Positional[str], config: OmitArgPrefixes[TeacherConfig]) -> None:
-    """Imitate an expert from the task's full state.
+def teacher(
+    task: Positional[str], config: Annotated[TeacherConfig, tyro.conf.arg(name="")]
+) -> None:
+    """Learn a task from its full state: from its rewards, or from an expert with --expert.
 
-    :param task: name of a task, for example adroit_door.
+    :param task: name of a task, for example cartpole_swingup.
     """
-    with _progress(f"teacher {task}", config.iterations) as report:
+    rounds = config.imitation.iterations if config.expert else config.sac.rounds
+    with _progress(f"teacher {task}", rounds) as report:
         path = train_teacher(task, config, report)
     Console().print(f"wrote {path}", soft_wrap=True)
 
@@ -35,11 +43,21 @@ def student(task: Positional[str], config: OmitArgPrefixes[StudentConfig]) -> No
     Console().print(f"wrote {path}", soft_wrap=True)
 
 
+def drqv2(task: Positional[str], config: OmitArgPrefixes[DrQV2Config]) -> None:
+    """Learn from masked camera images by reinforcement, with DrQ-v2 (arXiv 2107.09645).
+
+    :param task: name of a task, for example cartpole_swingup.
+    """
+    resumed = config.resume and resumed_config(task, config, config.resume)
+    with _progress(f"drqv2 {task}", (resumed or config).frames) as report:
+        path = train_drqv2(task, config, report)
+    Console().print(f"wrote {path}", soft_wrap=True)
+
+
 def main(argv: list[str]) -> int:
-    """Run ``samg train teacher TASK`` or ``samg train student TASK``."""
-    tyro.extras.subcommand_cli_from_dict(
-        {"teacher": teacher, "student": student}, prog="samg train", args=argv
-    )
+    """Run ``samg train teacher TASK``, ``samg train student TASK`` or ``samg train drqv2 TASK``."""
+    commands = {"teacher": teacher, "student": student, "drqv2": drqv2}
+    tyro.extras.subcommand_cli_from_dict(commands, prog="samg train", args=argv)
     return 0
 
 

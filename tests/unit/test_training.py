@@ -21,11 +21,13 @@ from policies.student import StudentPolicy
 from policies.student_config import StudentConfig
 from policies.student_learner import StudentLearner
 from policies.teacher import StateTeacher
+from policies.teacher_config import ImitationConfig, TeacherConfig
 from policies.train_student import train_student
-from policies.train_teacher import TeacherConfig, train_teacher
-from samg_ros.errors import ConfigError
+from policies.train_teacher import train_teacher
+from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.threads import single_thread
-from sim_bridge.backgrounds import make_background
+from sim_bridge.background_noise import NoiseBackground
+from sim_bridge.perturbations import make_perturbation
 from sim_bridge.scene import Scene
 from sim_bridge.task import Task, make_task
 
@@ -41,7 +43,7 @@ def task() -> Task:
 def episodes(task: Task) -> list[Episode]:
     """Two short episodes that the teacher drives."""
     teacher, drive = StateTeacher.shipped(TASK), Drive(1.0, 0.05, 20, 5)
-    backgrounds = [make_background("noise"), make_background("noise")]
+    backgrounds = [NoiseBackground(), NoiseBackground()]
     return [
         collect(Scene(task), backgrounds, teacher, None, drive, 84, seed)
         for seed in (10_000, 10_001)
@@ -98,7 +100,8 @@ def test_teacher_training_leaves_a_run_folder(tmp_path: Path) -> None:
     scales = {"in_shift": np.zeros(39), "in_scale": np.ones(39)}
     scales |= {"out_shift": np.zeros(28), "out_scale": np.ones(28)}
     np.savez(expert, **arrays, **scales)
-    config = TeacherConfig(expert, iterations=2, episodes=1, updates=100, runs=tmp_path)
+    imitation = ImitationConfig(iterations=2, episodes=1, updates=100)
+    config = TeacherConfig(expert, imitation=imitation, runs=tmp_path)
     lines: list[str] = []
     path = train_teacher(TASK, config, lambda _, line: lines.append(line))
     assert {item.name for item in path.parent.iterdir()} == {
@@ -109,11 +112,21 @@ def test_teacher_training_leaves_a_run_folder(tmp_path: Path) -> None:
     }
     record = json.loads((path.parent / "results.json").read_text())["record"]
     assert record["command"] == (
-        f"samg train teacher {TASK} --expert expert.npz --iterations 2 --episodes 1 --updates 100"
+        f"samg train teacher {TASK} --expert expert.npz "
+        "--imitation.iterations 2 --imitation.episodes 1 --imitation.updates 100"
     )
+    assert record["scores"].keys() == {"state", "episodes"}
     first, last = (float(line.split()[1].rstrip(",")) for line in lines)
     assert last < first
     assert StateTeacher.load(path, TASK).spec.task == TASK
+    with pytest.raises(CheckpointError, match="imitated an expert"):
+        train_teacher(TASK, TeacherConfig(resume=path.parent, expert=expert), lambda *_: None)
+
+
+def test_a_task_of_contacts_asks_for_an_expert(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"give --expert FILE.* w0, b0, w1"):
+        train_teacher(TASK, TeacherConfig(runs=tmp_path), lambda *_: None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_seeds_for_training_validation_and_evaluation_never_meet() -> None:
@@ -122,7 +135,7 @@ def test_seeds_for_training_validation_and_evaluation_never_meet() -> None:
 
 
 def test_evaluation_is_reproducible_and_tells_success(task: Task) -> None:
-    scene, policy = Scene(task, make_background("photos")), load_policy("student", TASK)
+    scene, policy = Scene(task, make_perturbation("photos", TASK)), load_policy("student", TASK)
     one, two = (evaluate(policy, scene, make_mask_source("oracle+noise"), [3]) for _ in range(2))
     assert one == two and one.success_rate == 1
     assert 20 < (one.episodes[0].success_step or 0) < 40
@@ -130,7 +143,7 @@ def test_evaluation_is_reproducible_and_tells_success(task: Task) -> None:
 
 
 def test_mask_sources_show_what_they_say(task: Task) -> None:
-    scene = Scene(task, make_background("photos"))
+    scene = Scene(task, make_perturbation("photos", TASK))
     scene.reset(0)
     frame = scene.observe()
     sources = {name: make_mask_source(name) for name in MASK_SOURCES}

@@ -1,0 +1,130 @@
+"""The state of a teacher that learns from rewards, on disk, replaced atomically."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samg_ros.errors import CheckpointError
+from samg_ros.offline.atomic import replacing
+
+if TYPE_CHECKING:
+    from stable_baselines3 import SAC
+
+FILE = "training.pt"
+_FORMAT_VERSION = 1
+_ROWS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+
+
+@dataclass
+class SacProgress:
+    """``returns``: mean validation return of every round; ``weights``: the best round's network;
+    ``duration_s``: what earlier runs took that this one goes on with."""
+
+    returns: list[float] = field(default_factory=list)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    duration_s: float = 0.0
+
+    @property
+    def best(self) -> float:
+        """Best mean return; minus infinity before the first round."""
+        return max(self.returns, default=-np.inf)
+
+    def add(self, score: float, weights: Mapping[str, Tensor]) -> None:
+        """A round is done. :param weights: of its network; kept where none was better."""
+        if score >= self.best:
+            self.weights = dict(weights)
+        self.returns.append(score)
+
+
+@dataclass(frozen=True)
+class StoredSac:
+    """What :meth:`SacStore.load` read."""
+
+    progress: SacProgress
+    state: dict[str, Any]
+    path: Path
+
+    def restore(self, model: SAC) -> None:
+        """Put networks, optimisers, transitions and random numbers into ``model``, in place.
+
+        :raises CheckpointError: they do not fit it.
+        """
+        try:
+            model.set_parameters(self.state["parameters"], exact_match=True, device="cpu")
+            with torch.no_grad():
+                model.log_ent_coef.copy_(self.state["log_ent_coef"])  # type: ignore[union-attr]
+            for name, value in self.state["counters"].items():
+                setattr(model, name, value)
+            buffer: Any = model.replay_buffer
+            rows = self.state["rows"]
+            count = len(rows["rewards"])
+            for name in _ROWS:
+                getattr(buffer, name)[:count] = rows[name].numpy()
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{self.path}: of another task or network ({error})") from error
+        buffer.full = count == buffer.buffer_size
+        buffer.pos = self.state["position"] if buffer.full else count
+        torch.set_rng_state(self.state["torch_random"])
+        keys, position, has_gauss, gauss = self.state["numpy_random"]
+        # stable-baselines3 draws its batches from NumPy's global generator.
+        np.random.set_state(("MT19937", keys.numpy(), position, has_gauss, gauss))
+
+
+class SacStore:
+    """``training.pt`` in a run's folder, of the task called ``task``."""
+
+    def __init__(self, folder: Path, task: str) -> None:
+        self._path, self._task = folder / FILE, task
+
+    def save(self, model: SAC, progress: SacProgress) -> None:
+        """Write the state; a process that is killed meanwhile leaves the one before it.
+
+        :raises OutputError: the disk refuses it.
+        """
+        buffer: Any = model.replay_buffer
+        _, keys, *others = np.random.get_state()
+        state = {
+            "format_version": _FORMAT_VERSION,
+            "task": self._task,
+            "returns": progress.returns,
+            "weights": progress.weights,
+            "duration_s": progress.duration_s,
+            "parameters": model.get_parameters(),
+            "log_ent_coef": model.log_ent_coef.detach(),  # type: ignore[union-attr]
+            "counters": {name: getattr(model, name) for name in ("num_timesteps", "_n_updates")},
+            "rows": {
+                name: torch.from_numpy(getattr(buffer, name)[: buffer.size()]) for name in _ROWS
+            },
+            "position": buffer.pos,
+            "torch_random": torch.get_rng_state(),
+            "numpy_random": [torch.from_numpy(keys), *others],
+        }
+        with replacing(self._path) as temporary:
+            torch.save(state, temporary)
+
+    def load(self) -> StoredSac:
+        """:raises CheckpointError: there is no state, or it is torn."""
+        if not self._path.is_file():
+            raise CheckpointError(
+                f"{self._path}: no such file; the run ended before its first round: start anew"
+            )
+        try:
+            state = torch.load(self._path, map_location="cpu", weights_only=True)
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+            raise CheckpointError(f"{self._path}: truncated or no state ({error})") from error
+        if not isinstance(state, dict) or state.get("format_version") != _FORMAT_VERSION:
+            raise CheckpointError(f"{self._path}: not a teacher's training state of this release")
+        if state["task"] != self._task:
+            raise CheckpointError(
+                f"{self._path}: trains for task {state['task']!r}, not for {self._task!r}"
+            )
+        progress = SacProgress(state["returns"], state["weights"], state["duration_s"])
+        return StoredSac(progress, state, self._path)

@@ -1,0 +1,43 @@
+"""A task as stable-baselines3 wants it: a gymnasium environment of states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from policies.seeds import training_seed
+from sim_bridge.task import Task
+
+
+class StateEnv(gymnasium.Env):
+    """Episodes of ``task`` with the seeds of a training run, one after the other.
+
+    An episode's end is a time limit, never a failure: it is told as a truncation, so that the
+    value after it counts. Rewards are those of :meth:`sim_bridge.task.Task.step`.
+
+    :param run_seed: the run's seed, which chooses the seeds of its episodes.
+    :param episode: number of the first episode.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (gymnasium's own declaration)
+
+    def __init__(self, task: Task, run_seed: int, episode: int = 0) -> None:
+        self._task, self._run_seed, self._episode = task, run_seed, episode
+        size = task.reset(training_seed(run_seed, episode)).state.size
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
+        self.action_space = gymnasium.spaces.Box(-1, 1, (task.spec.action_size,), np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin the run's next episode; ``seed`` is the trainer's own and is not heeded."""
+        result = self._task.reset(training_seed(self._run_seed, self._episode))
+        self._episode += 1
+        return result.state.astype(np.float32), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """:param action: float32 [A] in [-1, 1]. :return: float32 [S], reward, flags, {}."""
+        result = self._task.step(action)
+        return result.state.astype(np.float32), result.reward, False, result.done, {}

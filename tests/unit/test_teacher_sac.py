@@ -1,0 +1,191 @@
+"""Teachers from rewards: they learn, they can be killed and go on, they play as a teacher does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from policies.networks import StateNet, StateNetConfig
+from policies.sac_store import FILE
+from policies.seeds import training_seed
+from policies.teacher import StateTeacher
+from policies.teacher_config import SacConfig, TeacherConfig
+from policies.train_teacher import train_teacher
+from samg_ros.errors import CheckpointError, ConfigError
+from sim_bridge.task import StepResult, TaskSpec
+
+TASK = "point"
+SPEC = TaskSpec(
+    name=TASK,
+    actuated_joints=("x", "y"),
+    command_mode="effort",
+    command_low=(-1.0, -1.0),
+    command_high=(1.0, 1.0),
+    joint_names=("x", "y"),
+    proprioception=("x", "y"),
+    cameras=("front",),
+    default_camera="front",
+    targets=("point",),
+    control_dt_s=0.1,
+    action_repeat=1,
+    episode_steps=50,
+)
+SAC = SacConfig(
+    rounds=4,
+    episodes=2,
+    evaluation_episodes=2,
+    warm_up=60,
+    batch_size=32,
+    learning_rate=3e-3,
+    hidden=32,
+)
+
+
+class PointTask:
+    """A point that an action moves by up to 0.2; its reward is one less its distance to 0.
+
+    The parts of :class:`sim_bridge.task.Task` that need no picture.
+    """
+
+    spec = SPEC
+
+    def reset(self, seed: int) -> StepResult:
+        self._at, self._step = np.random.default_rng(seed).uniform(-1, 1, 2), 0
+        return self._result(0.0)
+
+    def step(self, action: np.ndarray) -> StepResult:
+        self._at = np.clip(self._at + 0.2 * np.clip(action, -1, 1), -2, 2)
+        self._step += 1
+        return self._result(1 - float(np.linalg.norm(self._at)))
+
+    def close(self) -> None:
+        pass
+
+    def _result(self, reward: float) -> StepResult:
+        done = self._step == SPEC.episode_steps
+        return StepResult(self._at.copy(), reward, None, self._step, 0.1 * self._step, done)
+
+
+@pytest.fixture(autouse=True)
+def point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("policies.train_teacher.make_task", lambda _: PointTask())
+
+
+def train(config: TeacherConfig, task: str = TASK) -> tuple[Path, list[str]]:
+    lines: list[str] = []
+    path = train_teacher(task, config, lambda _, line: lines.append(line))
+    return path, lines
+
+
+def killed_after(rounds: int, config: TeacherConfig) -> Path:
+    """A run that is broken off after ``rounds``. :return: its folder."""
+
+    def report(done: int, _: str) -> None:
+        if done == rounds:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_teacher(TASK, config, report)
+    (folder,) = config.runs.iterdir()
+    return folder
+
+
+def test_it_learns_and_leaves_a_run_folder(tmp_path: Path) -> None:
+    path, lines = train(TeacherConfig(sac=replace(SAC, rounds=8), runs=tmp_path))
+    returns = [float(line.split()[3].rstrip(",")) for line in lines]
+    assert len(returns) == 8 and max(returns) > 35 > returns[0]
+    files = {item.name for item in path.parent.iterdir()}
+    assert files == {"config.json", "results.json", "curve.png", FILE, path.name}
+    results = json.loads((path.parent / "results.json").read_text())
+    scores = results["record"]["scores"]
+    held_out = [episode["episode_return"] for episode in results["episodes"]]
+    assert scores == {"state_return": pytest.approx(np.mean(held_out), abs=0.1), "episodes": 20}
+    assert results["record"]["command"] == (
+        "samg train teacher point --sac.rounds 8 --sac.episodes 2 --sac.evaluation-episodes 2 "
+        "--sac.warm-up 60 --sac.batch-size 32 --sac.learning-rate 0.003 --sac.hidden 32"
+    )
+    teacher = StateTeacher.load(path, TASK)
+    assert teacher.label(np.array([1.0, -1.0])) @ [1, -1] < -0.5  # back to the middle
+
+
+def test_it_stops_once_it_is_good_enough(tmp_path: Path) -> None:
+    _, lines = train(TeacherConfig(sac=replace(SAC, stop_at=-1000), runs=tmp_path))
+    assert len(lines) == 1
+
+
+def test_killed_and_resumed_gives_what_an_unbroken_run_gives(tmp_path: Path) -> None:
+    whole, lines = train(TeacherConfig(sac=SAC, seed=3, runs=tmp_path / "whole"))
+    folder = killed_after(2, TeacherConfig(sac=SAC, seed=3, runs=tmp_path / "killed"))
+    path, rest = train(TeacherConfig(resume=folder))
+    assert rest == lines[2:] and path.parent == folder
+    one, two = (StateTeacher.load(file, TASK) for file in (whole, path))
+    for name, weights in one.network.state_dict().items():
+        assert torch.equal(weights, two.network.state_dict()[name]), name
+    records = [
+        json.loads((p.parent / "results.json").read_text())["record"] for p in (whole, path)
+    ]
+    assert records[0]["command"] == records[1]["command"] and records[1]["seed"] == 3
+
+
+def test_other_seeds_give_other_teachers(tmp_path: Path) -> None:
+    sac = replace(SAC, rounds=1)
+    one, two = (train(TeacherConfig(sac=sac, seed=s, runs=tmp_path / str(s)))[1] for s in (0, 1))
+    assert one != two
+
+
+def test_a_resumed_run_may_be_longer(tmp_path: Path) -> None:
+    folder = killed_after(1, TeacherConfig(sac=SAC, runs=tmp_path))
+    _, lines = train(TeacherConfig(resume=folder, sac=SacConfig(rounds=3)))
+    assert [line.split()[0] for line in lines] == ["200", "300"]
+
+
+def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not the folder of a run"):
+        train(TeacherConfig(resume=tmp_path))
+    folder = killed_after(1, TeacherConfig(sac=SAC, runs=tmp_path))
+    with pytest.raises(CheckpointError, match="trains for task 'point', not for 'other'"):
+        train(TeacherConfig(resume=folder), task="other")
+    config = json.loads((folder / "config.json").read_text())
+    config["sac"]["hidden"] = 8
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="of another task or network"):
+        train(TeacherConfig(resume=folder))
+    content = (folder / FILE).read_bytes()
+    (folder / FILE).write_bytes(content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match="truncated or no state"):
+        train(TeacherConfig(resume=folder))
+    (folder / FILE).unlink()
+    with pytest.raises(CheckpointError, match="before its first round: start anew"):
+        train(TeacherConfig(resume=folder))
+    (folder / "config.json").write_text(json.dumps({"image_size": 84}))
+    with pytest.raises(CheckpointError, match="not the run of a teacher"):
+        train(TeacherConfig(resume=folder))
+
+
+def test_every_episode_of_a_run_has_a_seed_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+    reset = PointTask.reset
+
+    def spy(self: PointTask, seed: int) -> StepResult:
+        seeds.append(seed)
+        return reset(self, seed)
+
+    monkeypatch.setattr(PointTask, "reset", spy)
+    train(TeacherConfig(sac=replace(SAC, rounds=2), runs=tmp_path))
+    trained = sorted({seed for seed in seeds if seed >= training_seed(0, 0)})
+    assert trained == [training_seed(0, episode) for episode in range(5)]
+
+
+def test_a_squashed_network_is_bounded_and_an_unknown_activation_refused() -> None:
+    network = StateNet(StateNetConfig(3, 2, 8, "relu", True))
+    assert network(1e6 * torch.ones(1, 3)).abs().max() <= 1
+    with pytest.raises(ConfigError, match="choose one of: tanh, relu"):
+        StateNetConfig(3, 2, activation="gelu")
+    assert asdict(network.config)["squash"] is True
