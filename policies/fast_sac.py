@@ -38,7 +38,17 @@ class _Drawn:
 
 class FastSAC(SAC):
     """:class:`stable_baselines3.SAC` on a CPU, for ReLU layers and vectors of states, with two
-    critics, a learned temperature and a constant learning rate."""
+    critics, a learned temperature and a constant learning rate.
+
+    :param average_decay: decay a gradient step of :attr:`average`.
+    """
+
+    average: dict[str, torch.Tensor]
+    """Running averages of the actor's parameters: they act more steadily than the last ones."""
+
+    def __init__(self, *args: Any, average_decay: float, **kwargs: Any) -> None:
+        self._average_decay = average_decay
+        super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -49,6 +59,8 @@ class FastSAC(SAC):
         self._critics = [NumpyMlp(network) for network in critic.q_networks]
         self._targets = [NumpyMlp(network) for network in target.q_networks]
         self._followed = list(zip(target.parameters(), critic.parameters(), strict=True))
+        self._acting = dict(actor.named_parameters())
+        self.average = {name: value.detach().clone() for name, value in self._acting.items()}
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Gradient steps that change the networks as stable-baselines3's do, up to rounding."""
@@ -65,6 +77,8 @@ class FastSAC(SAC):
         with torch.no_grad():
             for target, value in self._followed:
                 target.lerp_(value, self.tau)
+            for name, value in self._acting.items():
+                self.average[name].lerp_(value, 1 - self._average_decay)
 
     def _draw(self, states: np.ndarray) -> _Drawn:
         hidden, inputs = self._trunk.forward(states)

@@ -16,7 +16,7 @@ from samg_ros.errors import CheckpointError
 from samg_ros.offline.atomic import replacing
 
 if TYPE_CHECKING:
-    from stable_baselines3 import SAC
+    from policies.fast_sac import FastSAC
 
 FILE = "training.pt"
 _FORMAT_VERSION = 1
@@ -52,13 +52,15 @@ class StoredSac:
     state: dict[str, Any]
     path: Path
 
-    def restore(self, model: SAC) -> None:
+    def restore(self, model: FastSAC) -> None:
         """Put networks, optimisers, transitions and random numbers into ``model``, in place.
 
         :raises CheckpointError: they do not fit it.
         """
         try:
             model.set_parameters(self.state["parameters"], exact_match=True, device="cpu")
+            for name, average in model.average.items():
+                average.copy_(self.state["average"][name])
             with torch.no_grad():
                 model.log_ent_coef.copy_(self.state["log_ent_coef"])  # type: ignore[union-attr]
             for name, value in self.state["counters"].items():
@@ -84,7 +86,7 @@ class SacStore:
     def __init__(self, folder: Path, task: str) -> None:
         self._path, self._task = folder / FILE, task
 
-    def save(self, model: SAC, progress: SacProgress) -> None:
+    def save(self, model: FastSAC, progress: SacProgress) -> None:
         """Write the state; a process that is killed meanwhile leaves the one before it.
 
         :raises OutputError: the disk refuses it.
@@ -98,6 +100,7 @@ class SacStore:
             "weights": progress.weights,
             "duration_s": progress.duration_s,
             "parameters": model.get_parameters(),
+            "average": model.average,
             "log_ent_coef": model.log_ent_coef.detach(),  # type: ignore[union-attr]
             "counters": {name: getattr(model, name) for name in ("num_timesteps", "_n_updates")},
             "rows": {

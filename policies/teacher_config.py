@@ -53,7 +53,7 @@ class SacConfig:
         1000.0, "mean validation return at which training ends early", low=-1e6, high=1e6
     )
     evaluation_episodes: int = parameter(
-        5, "validation episodes a round; the best round's network is kept", low=1, high=50
+        10, "validation episodes a round; the best round's network is kept", low=1, high=50
     )
     warm_up: int = parameter(
         1000,
@@ -69,6 +69,12 @@ class SacConfig:
     discount: float = parameter(0.99, "discount of a control step", low=0, high=1)
     target_tau: float = parameter(
         0.01, "share of the critic that its target takes over a gradient step", low=0, high=1
+    )
+    average_decay: float = parameter(
+        0.999,
+        "decay a gradient step of the running average of weights, which is what is kept",
+        low=0,
+        high=0.999999,
     )
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from samg_ros.errors import ConfigError
 from sim_bridge.task import Task, TaskSpec
 
 if TYPE_CHECKING:
-    from stable_baselines3 import SAC
+    from policies.fast_sac import FastSAC
 
 _START_TEMPERATURE = "auto_0.1"  # learned from here; rewards are at most 2 a control step
 _STEPS_AT_ONCE = 10  # driven, then learned: going back and forth costs time
@@ -78,7 +78,7 @@ def _finished(progress: SacProgress, config: SacConfig) -> bool:
     return len(progress.returns) >= config.rounds or progress.best >= config.stop_at
 
 
-def _make_model(task: Task, config: SacConfig, seed: int, episode: int) -> SAC:
+def _make_model(task: Task, config: SacConfig, seed: int, episode: int) -> FastSAC:
     try:
         from policies.fast_sac import FastSAC
         from policies.teacher_env import StateEnv
@@ -99,6 +99,7 @@ def _make_model(task: Task, config: SacConfig, seed: int, episode: int) -> SAC:
         tau=config.target_tau,
         gamma=config.discount,
         n_steps=config.n_step,
+        average_decay=config.average_decay,
         ent_coef=_START_TEMPERATURE,
         # The fused Adam is one call instead of ten a tensor: a tenth of the time on one core.
         policy_kwargs={"net_arch": [config.hidden] * 2, "optimizer_kwargs": {"fused": True}},
@@ -107,15 +108,14 @@ def _make_model(task: Task, config: SacConfig, seed: int, episode: int) -> SAC:
     )
 
 
-def _as_teacher(model: SAC, spec: TaskSpec, config: SacConfig) -> StateTeacher:
-    """The actor's mean as a teacher; its weights are copied."""
+def _as_teacher(model: FastSAC, spec: TaskSpec, config: SacConfig) -> StateTeacher:
+    """The averaged actor's mean as a teacher; its weights are copied."""
     size = model.observation_space.shape[0]  # type: ignore[index]
     network = StateNet(StateNetConfig(size, spec.action_size, config.hidden, "relu", True))
     ours = network.state_dict()
-    theirs = model.actor.state_dict()
     for layer, name in (("body.0", "latent_pi.0"), ("body.2", "latent_pi.2"), ("body.4", "mu")):
         for kind in ("weight", "bias"):
-            ours[f"{layer}.{kind}"] = theirs[f"{name}.{kind}"].clone()
+            ours[f"{layer}.{kind}"] = model.average[f"{name}.{kind}"].clone()
     network.load_state_dict(ours)
     # The state as it is: what random driving shows of its spread is not what a good one shows.
     identity = Normalizer((0.0,) * size, (1.0,) * size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -29,11 +31,15 @@ class Box(gymnasium.Env):
         return state, float(state[0] + action[0]), self.steps % 14 == 7, self.steps % 14 == 0, {}
 
 
+def make(cls: type[SAC], **options: Any) -> Any:
+    averaging = {"average_decay": 0.9} if cls is FastSAC else {}
+    return cls("MlpPolicy", Box(), seed=1, device="cpu", **options, **averaging)
+
+
 def trained(cls: type[SAC], n_steps: int) -> dict[str, torch.Tensor]:
     """Parameters after 40 gradient steps on the same 60 transitions, with the same noise."""
-    model = cls(
-        "MlpPolicy",
-        Box(),
+    model = make(
+        cls,
         learning_rate=3e-3,
         learning_starts=60,
         batch_size=16,
@@ -41,8 +47,6 @@ def trained(cls: type[SAC], n_steps: int) -> dict[str, torch.Tensor]:
         ent_coef="auto_0.3",
         tau=0.05,
         policy_kwargs={"net_arch": [32, 24]},
-        seed=1,
-        device="cpu",
     )
     model.learn(60, log_interval=1000)
     torch.manual_seed(2)
@@ -63,7 +67,7 @@ def test_steps_are_those_of_stable_baselines3(n_steps: int) -> None:
 def test_a_clipped_deviation_gets_no_gradient() -> None:
     results = []
     for cls in (SAC, FastSAC):
-        model = cls("MlpPolicy", Box(), learning_starts=30, batch_size=8, seed=1, device="cpu")
+        model = make(cls, learning_starts=30, batch_size=8)
         model.learn(30, log_interval=1000)
         with torch.no_grad():
             model.actor.log_std.bias.copy_(torch.tensor([5.0, -0.5, -25.0]))
@@ -73,3 +77,13 @@ def test_a_clipped_deviation_gets_no_gradient() -> None:
         results.append(model.actor.log_std.bias.detach().clone())
     assert results[1][0] == 5 and results[1][2] == -25 and results[1][1] != -0.5
     torch.testing.assert_close(*results)
+
+
+def test_the_average_follows_the_actor() -> None:
+    model = make(FastSAC, learning_starts=30, batch_size=8)
+    start = model.average["mu.weight"].clone()
+    model.learn(30, log_interval=1000)
+    model.train(gradient_steps=1, batch_size=8)
+    now = model.actor.mu.weight.detach()
+    assert not torch.equal(now, start)
+    torch.testing.assert_close(model.average["mu.weight"], 0.9 * start + 0.1 * now)

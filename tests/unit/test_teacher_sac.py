@@ -43,6 +43,7 @@ SAC = SacConfig(
     batch_size=32,
     learning_rate=3e-3,
     hidden=32,
+    average_decay=0.95,
 )
 
 
@@ -107,7 +108,8 @@ def test_it_learns_and_leaves_a_run_folder(tmp_path: Path) -> None:
     assert scores == {"state_return": pytest.approx(np.mean(held_out), abs=0.1), "episodes": 20}
     assert results["record"]["command"] == (
         "samg train teacher point --sac.rounds 8 --sac.episodes 2 --sac.evaluation-episodes 2 "
-        "--sac.warm-up 60 --sac.batch-size 32 --sac.learning-rate 0.003 --sac.hidden 32"
+        "--sac.warm-up 60 --sac.batch-size 32 --sac.learning-rate 0.003 --sac.hidden 32 "
+        "--sac.average-decay 0.95"
     )
     teacher = StateTeacher.load(path, TASK)
     assert teacher.label(np.array([1.0, -1.0])) @ [1, -1] < -0.5  # back to the middle
