@@ -35,7 +35,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             argument(BridgeConfig, "task"),
-            argument(BridgeConfig, "background"),
+            argument(BridgeConfig, "perturb"),
             mask,
             argument(BridgeConfig, "mode"),
             argument(BridgeConfig, "seed"),
@@ -56,7 +56,7 @@ def nodes(context: LaunchContext) -> list[Node]:
             context,
             "bridge_node",
             task
-            | values(BridgeConfig, "background", "mode", "seed")
+            | values(BridgeConfig, "perturb", "mode", "seed")
             | {"command_timeout_s": COMMAND_TIMEOUT_S},
             on_exit=required,
         ),

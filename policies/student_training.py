@@ -23,7 +23,7 @@ from policies.student import StudentPolicy
 from policies.student_config import StudentConfig
 from policies.student_learner import StudentLearner
 from policies.teacher import Teacher
-from sim_bridge.backgrounds import Background, make_background
+from sim_bridge.background_noise import NoiseBackground
 from sim_bridge.scene import Scene
 from sim_bridge.task import Task
 
@@ -40,7 +40,8 @@ class StudentTraining:
         torch.manual_seed(config.seed)
         self._config, self._teacher = config, teacher
         self._scene = Scene(task)
-        self._backgrounds = _noise_backgrounds(config.maskings)
+        # Noise only: photographs are what the student is measured on.
+        self._backgrounds = [NoiseBackground() for _ in range(config.maskings)]
         self._rng = np.random.default_rng(config.seed)
         self._episodes_done = 0
         first = [self._collect(None, round_=0) for _ in range(config.first_episodes)]
@@ -104,9 +105,3 @@ class StudentTraining:
             state_weight=c.state_weight,
             average_decay=c.average_decay,
         )
-
-
-def _noise_backgrounds(count: int) -> list[Background]:
-    """``noise`` only: photographs are what the student is measured on."""
-    backgrounds = [make_background("noise") for _ in range(count)]
-    return [background for background in backgrounds if background]

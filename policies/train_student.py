@@ -17,7 +17,7 @@ from policies.student_config import StudentConfig
 from policies.student_training import CAMERA_SIZE, StudentTraining
 from policies.teacher import StateTeacher
 from samg_ros.threads import single_thread
-from sim_bridge.backgrounds import make_background
+from sim_bridge.perturbations import make_perturbation
 from sim_bridge.scene import Scene
 from sim_bridge.task import make_task
 
@@ -36,7 +36,9 @@ def train_student(
     """
     path = config.teacher
     teacher = StateTeacher.load(path, task_name) if path else StateTeacher.shipped(task_name)
-    held_out = make_background("photos")  # now, not after the training: it may be missing
+    held_out = make_perturbation(
+        "photos", task_name
+    )  # now, not after the training: it may be missing
     run = RunFolder(config.runs, f"{task_name}_student", config)
     checkpoint = run.path / f"{task_name}.safetensors"
     task = make_task(task_name, height=CAMERA_SIZE, width=CAMERA_SIZE)

@@ -84,12 +84,29 @@ def parameters_table() -> str:
     return "\n\n".join(blocks)
 
 
+def perturbations_table() -> str:
+    """Markdown table of the terms that change how a task looks."""
+    from sim_bridge.perturbations import perturbations
+
+    lines = ["| term | | for tasks with |", "| --- | --- | --- |"]
+    for name in perturbations.names():
+        kind = perturbations.get(name)
+        term = f"{name}{kind.argument}".replace("|", "\\|")
+        lines.append(f"| `{term}` | {kind.shows} | {kind.needs} |")
+    return "\n".join(lines)
+
+
 def fill(text: str) -> str:
     """Replace what stands between ``<!-- NAME -->`` and ``<!-- end NAME -->`` marks.
 
     :raises ConfigError: a mark is missing.
     """
-    for name, table in (("topics", topics_table()), ("parameters", parameters_table())):
+    tables = {
+        "perturbations": perturbations_table(),
+        "topics": topics_table(),
+        "parameters": parameters_table(),
+    }
+    for name, table in tables.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
         if not pattern.search(text):
             raise ConfigError(f"no marks '<!-- {name} -->' ... '<!-- end {name} -->' to fill")

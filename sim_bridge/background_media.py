@@ -33,18 +33,20 @@ class MediaBackground:
     """Draws one of ``files`` at each reset: a video plays and wraps, a picture pans slowly.
 
     :param files: pictures and videos, told apart by their suffix.
+    :raises ImageError: one of them cannot be read; said now, not at the reset that draws it.
     """
 
     def __init__(self, files: list[Path]) -> None:
         self._files = files
+        for file in files:
+            _check(file)
         self._clip: _Picture | _Video | None = None
 
     def reset(self, seed: int) -> None:
-        """:raises ImageError: the drawn file cannot be read."""
+        """:raises ImageError: the drawn file cannot be read any more."""
         rng = np.random.default_rng(seed)
         file = self._files[rng.integers(len(self._files))]
-        is_video = file.suffix.lower() in _VIDEOS
-        self._clip = _Video(file) if is_video else _Picture(file, phase=rng.uniform(size=2))
+        self._clip = _Video(file) if _is_video(file) else _Picture(file, phase=rng.uniform(size=2))
 
     def frame(self, index: int, height: int, width: int) -> np.ndarray:
         """:return: uint8 [height, width, 3]. :raises ImageError: unreadable, or never reset."""
@@ -56,25 +58,41 @@ class MediaBackground:
 def photos() -> MediaBackground:
     """The photographs that come with scikit-image; nothing is downloaded.
 
-    :raises ConfigError: scikit-image, or one of the files, is not installed.
+    :raises ConfigError: scikit-image is not installed. :raises ImageError: a picture is missing.
     """
     try:
         from skimage.data import data_dir
     except ImportError as error:
-        raise ConfigError("background 'photos' needs scikit-image: pip install it") from error
+        raise ConfigError("perturbation 'photos' needs scikit-image: pip install it") from error
     return MediaBackground([Path(data_dir) / name for name in _PHOTOS])
 
 
 def folder(path: Path) -> MediaBackground:
     """The pictures and videos directly in ``path``.
 
-    :raises ConfigError: there are none.
+    :raises ConfigError: there are none. :raises ImageError: one of them cannot be read.
     """
     files = sorted(file for file in path.iterdir() if file.suffix.lower() in _PICTURES | _VIDEOS)
     if not files:
         suffixes = " ".join(sorted(_PICTURES | _VIDEOS))
-        raise ConfigError(f"no pictures or videos in background folder {path} ({suffixes})")
+        raise ConfigError(f"no pictures or videos in folder {path} ({suffixes})")
     return MediaBackground(files)
+
+
+def _is_video(file: Path) -> bool:
+    return file.suffix.lower() in _VIDEOS
+
+
+def _check(file: Path) -> None:
+    """:raises ImageError: not a picture or video that OpenCV can read."""
+    if _is_video(file):
+        _Video(file)
+    elif not cv2.haveImageReader(str(file)):
+        raise ImageError(_unreadable("picture", file))
+
+
+def _unreadable(kind: str, file: Path) -> str:
+    return f"cannot read the background {kind} {file}: remove or replace it"
 
 
 class _Picture:
@@ -83,7 +101,7 @@ class _Picture:
     def __init__(self, file: Path, phase: np.ndarray) -> None:
         bgr = cv2.imread(str(file), cv2.IMREAD_COLOR)
         if bgr is None:
-            raise ImageError(f"cannot read the background picture {file}: remove or replace it")
+            raise ImageError(_unreadable("picture", file))
         image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         self._original, self._scaled, self._phase = image, image, phase
         self._size = (0, 0)
@@ -122,7 +140,8 @@ class _Video:
 
     def frame(self, index: int, height: int, width: int) -> np.ndarray:
         self._read(index)
-        return cv2.resize(self._image, (width, height), interpolation=cv2.INTER_AREA)
+        # Bilinear, as DMC-GB (arXiv 2011.13389) shows its clips.
+        return cv2.resize(self._image, (width, height), interpolation=cv2.INTER_LINEAR)
 
     def _open(self) -> None:
         self._capture = cv2.VideoCapture(str(self._file))
@@ -143,8 +162,6 @@ class _Video:
 
     def _end_early(self, index: int) -> None:
         if self._position < 0:
-            raise ImageError(
-                f"cannot read the background video {self._file}: remove or replace it"
-            )
+            raise ImageError(_unreadable("video", self._file))
         self._count = self._position + 1
         self._read(index)

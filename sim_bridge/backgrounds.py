@@ -1,13 +1,12 @@
-"""What appears behind the targets: pictures, videos or noise, the same for the same seed."""
+"""Moving pictures to be shown behind a task, and how they are put there."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from samg_ros.errors import ConfigError, ImageError
+from samg_ros.errors import ImageError
 
 
 class Background(Protocol):
@@ -23,34 +22,6 @@ class Background(Protocol):
     def frame(self, index: int, height: int, width: int) -> np.ndarray:
         """:param index: time step, from 0. :return: uint8 [height, width, 3] RGB."""
         ...
-
-
-def make_background(name: str) -> Background | None:
-    """Build the background called ``name``.
-
-    :param name: ``none`` (the task's own scene), ``photos`` (natural pictures that come with
-        scikit-image), ``noise`` (procedural textures: for training, never for evaluation), or
-        the path of a folder of pictures and videos.
-    :raises ConfigError: neither a known name nor a folder, or a folder without pictures.
-    """
-    if name == "none":
-        return None
-    if name == "photos":
-        from sim_bridge.background_media import photos
-
-        return photos()
-    if name == "noise":
-        from sim_bridge.background_noise import NoiseBackground
-
-        return NoiseBackground()
-    if not Path(name).is_dir():
-        raise ConfigError(
-            f"unknown background {name!r}; choose none, photos, noise, or the path of a folder "
-            "of pictures or videos"
-        )
-    from sim_bridge.background_media import folder
-
-    return folder(Path(name))
 
 
 def composite(rgb: np.ndarray, foreground: np.ndarray, background: np.ndarray) -> np.ndarray:

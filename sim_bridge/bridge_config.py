@@ -13,7 +13,12 @@ class BridgeConfig:
     """What is simulated and on which clock."""
 
     task: str = parameter("adroit_door", "name of the task")
-    background: str = parameter("none", "none, photos, or a folder of images or videos")
+    perturb: str = parameter(
+        "none",
+        "how the task is made to look: none, or terms with commas between them, such as "
+        "video_hard=FOLDER,camera_pose=medium; a new value shows from the next picture on",
+        runtime=True,
+    )
     camera: str = parameter("", "camera of the task; empty takes its default")
     seed: int = parameter(
         0,

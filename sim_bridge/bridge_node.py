@@ -14,15 +14,15 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
-from samg_ros.errors import ConfigError, SimulationError
+from samg_ros.errors import ConfigError, SamgError, SimulationError
 from samg_ros.ros import qos
 from samg_ros.ros.diagnostics import Monitor
 from samg_ros.ros.joints import msg_to_command
 from samg_ros.ros.parameters import declare
 from samg_ros.ros.runtime import run
-from sim_bridge.backgrounds import make_background
 from sim_bridge.bridge_config import BridgeConfig
 from sim_bridge.bridge_output import BridgeOutput
+from sim_bridge.perturbations import make_perturbation
 from sim_bridge.scene import Scene
 from sim_bridge.session import Session, SessionFrame
 from sim_bridge.task import make_task
@@ -36,6 +36,7 @@ class BridgeNode(Node):
     def __init__(self) -> None:
         super().__init__("bridge")
         self._config = config = declare(self, BridgeConfig)
+        perturbation = make_perturbation(config.perturb, config.task)
         self._task = task = make_task(
             config.task,
             height=config.image_height,
@@ -43,11 +44,10 @@ class BridgeNode(Node):
             shadows=config.shadows,
         )
         camera = config.camera or task.spec.default_camera
-        scene = Scene(task, make_background(config.background))
+        scene = Scene(task, perturbation)
         self._session = Session(scene, camera, stop_on_success=config.stop_on_success)
         self._monitor = Monitor(self, {"task": config.task, "mode": config.mode})
-        fovy_rad = task.camera_fovy_rad(camera)
-        self._out = BridgeOutput(self, task.spec, camera, fovy_rad, config.publish_truth)
+        self._out = BridgeOutput(self, task.spec, camera, config.publish_truth)
         self._next_seed = config.seed
         self._frame: SessionFrame | None = None
         self._awaiting = False  # lockstep: the frame has no command yet
@@ -82,9 +82,14 @@ class BridgeNode(Node):
     # Services and parameters
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        for changed in parameters:
-            if changed.name == "seed":
-                self._next_seed = changed.value
+        values = {changed.name: changed.value for changed in parameters}
+        if "perturb" in values:
+            try:
+                perturbation = make_perturbation(values["perturb"], self._config.task)
+                self._session.perturb(perturbation)
+            except SamgError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+        self._next_seed = values.get("seed", self._next_seed)
         return SetParametersResult(successful=True)
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response):

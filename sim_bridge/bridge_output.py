@@ -21,16 +21,13 @@ from sim_bridge.task import TaskSpec
 class BridgeOutput:
     """The bridge's publishers.
 
-    :param camera: frame id of the pictures. :param fovy_rad: its vertical field of view.
+    :param camera: frame id of the pictures.
     :param publish_truth: also publish the true mask.
     """
 
-    def __init__(
-        self, node: Node, spec: TaskSpec, camera: str, fovy_rad: float, publish_truth: bool
-    ) -> None:
+    def __init__(self, node: Node, spec: TaskSpec, camera: str, publish_truth: bool) -> None:
         self._spec = spec
         self._camera = camera
-        self._fovy_rad = fovy_rad
         self._publish_truth = publish_truth
         self._image = node.create_publisher(Image, "image_raw", qos.IMAGE_OUT)
         self._info = node.create_publisher(CameraInfo, "camera_info", qos.IMAGE_OUT)
@@ -48,7 +45,7 @@ class BridgeOutput:
         if self._publish_truth:
             self._truth.publish(from_mask(frame.targets > 0, header))
         height, width = frame.targets.shape
-        self._info.publish(camera_info(header, height, width, self._fovy_rad))
+        self._info.publish(camera_info(header, height, width, frame.fovy_rad))
         self._image.publish(from_rgb(frame.rgb, header))
 
     def episode(

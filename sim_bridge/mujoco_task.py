@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from samg_ros.errors import SimulationError
 from sim_bridge.model_joints import Commands, ModelJoints
 from sim_bridge.task import JointState, StepResult, TaskSpec
+from sim_bridge.task_parts import parts_of
+
+if TYPE_CHECKING:
+    from sim_bridge.stage import Edit
 
 
 class MujocoTask(ABC):
@@ -113,6 +117,20 @@ class MujocoTask(ABC):
     def segmentation(self, camera: str | None = None) -> np.ndarray:
         """:return: uint8 [H, W] target ids. :raises SimulationError: as :meth:`render`."""
         return self._renderer.segmentation(camera or self.spec.default_camera)
+
+    def backdrop(self, camera: str | None = None) -> np.ndarray:
+        """:return: bool [H, W]. :raises SimulationError: as :meth:`render`."""
+        beyond = parts_of(self.spec.name).beyond_floor()
+        return self._renderer.backdrop(camera or self.spec.default_camera, beyond)
+
+    @property
+    def look(self) -> tuple[Edit, ...]:
+        """What changes the pictures; nothing at first."""
+        return self._renderer.look
+
+    @look.setter
+    def look(self, edits: tuple[Edit, ...]) -> None:
+        self._renderer.look = edits
 
     def camera_fovy_rad(self, camera: str | None = None) -> float:
         """:return: vertical field of view. :raises SimulationError: unknown camera."""

@@ -17,6 +17,10 @@ use_backend()
 
 import mujoco  # noqa: E402  (use_backend must come first: mujoco reads MUJOCO_GL at import)
 
+from sim_bridge.paints import Paints  # noqa: E402
+from sim_bridge.stage import Edit, Stage  # noqa: E402
+from sim_bridge.task_parts import Part  # noqa: E402
+
 
 class TaskRenderer:
     """RGB and target ids of one model, at one size, from any of its cameras.
@@ -49,9 +53,14 @@ class TaskRenderer:
         self._target_of = _label_objects(model, bodies, sites)
         self.cameras = tuple(model.camera(i).name for i in range(model.ncam))
         self._renderer = _make_renderer(model, height, width, shadows)
+        # Renderer keeps its context to itself, but only there can a texture be replaced.
+        paints = Paints(model, self._renderer._mjr_context)
+        self._stage = Stage(model, data, self._renderer.scene, paints, tuple(bodies.values()))
+        self.look: tuple[Edit, ...] = ()
+        """What changes every picture, in this order; see :mod:`sim_bridge.perturbations`."""
         self._thread = threading.get_ident()
         # Also runs when the task is dropped unclosed and at exit, before modules are torn down.
-        self._finalizer = weakref.finalize(self, _close_renderer, self._renderer)
+        self._finalizer = weakref.finalize(self, _close_renderer, self._renderer, paints)
 
     def rgb(self, camera: str) -> np.ndarray:
         """:return: uint8 [H, W, 3]. :raises SimulationError: unknown camera, or closed."""
@@ -60,24 +69,42 @@ class TaskRenderer:
 
     def segmentation(self, camera: str) -> np.ndarray:
         """:return: uint8 [H, W], 0 or a target's id. :raises SimulationError: as :meth:`rgb`."""
-        self._look_from(camera)
-        self._renderer.enable_segmentation_rendering()
-        object_id, object_type = np.moveaxis(self._renderer.render(), -1, 0)
-        self._renderer.disable_segmentation_rendering()
+        object_id, object_type = self._objects(camera)
         targets = np.zeros(object_id.shape, np.uint8)
         for kind, table in self._target_of.items():
             hit = object_type == kind
             targets[hit] = table[object_id[hit]]
         return targets
 
+    def backdrop(self, camera: str, beyond: Part) -> np.ndarray:
+        """Where there is nothing, or one of the geoms of ``beyond``.
+
+        :return: bool [H, W]. :raises SimulationError: as :meth:`rgb`.
+        """
+        object_id, object_type = self._objects(camera)
+        is_geom = object_type == mujoco.mjtObj.mjOBJ_GEOM
+        return (object_id < 0) | is_geom & np.isin(object_id, beyond.geom_ids(self._model))
+
     def fovy_rad(self, camera: str) -> float:
-        """:return: vertical field of view. :raises SimulationError: unknown camera."""
+        """:return: vertical field of view. :raises SimulationError: unknown camera, or closed."""
         self._check_camera(camera)
-        return math.radians(self._model.camera(camera).fovy.item())
+        if not self.look:
+            return math.radians(self._model.camera(camera).fovy.item())
+        self._look_from(camera)
+        seen = self._renderer.scene.camera[0]
+        return 2 * math.atan2(seen.frustum_top - seen.frustum_bottom, 2 * seen.frustum_near)
 
     def close(self) -> None:
         """Free the OpenGL context; closing twice does nothing."""
         self._finalizer()
+
+    def _objects(self, camera: str) -> tuple[np.ndarray, np.ndarray]:
+        """What is seen. :return: ids and ``mjtObj`` types, int32 [H, W] each, -1 for nothing."""
+        self._look_from(camera)
+        self._renderer.enable_segmentation_rendering()
+        object_id, object_type = np.moveaxis(self._renderer.render(), -1, 0)
+        self._renderer.disable_segmentation_rendering()
+        return object_id, object_type
 
     def _look_from(self, camera: str) -> None:
         self._check_camera(camera)
@@ -89,6 +116,9 @@ class TaskRenderer:
                 "lives; make it in this thread, or set MUJOCO_GL=osmesa"
             )
         self._renderer.update_scene(self._data, camera)
+        self._stage.begin(camera)
+        for edit in self.look:
+            edit.apply(self._stage)
 
     def _check_camera(self, camera: str) -> None:
         if camera not in self.cameras:
@@ -118,11 +148,12 @@ def _make_renderer(
     return renderer
 
 
-def _close_renderer(renderer: mujoco.Renderer) -> None:
+def _close_renderer(renderer: mujoco.Renderer, paints: Paints) -> None:
     # Renderer.close frees its objects in whatever context is current, so with two renderers it
     # destroys the other's (seen as segmentation ids out of bounds). Drawing once is the public
     # way to make its own context current.
     renderer.render()
+    paints.free()
     renderer.close()
 
 

@@ -1,4 +1,4 @@
-"""A task in front of a background: the one source of pictures for bridge, training and tests."""
+"""A task as it is made to look: the one source of pictures for bridge, training and tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from samg_ros.errors import SimulationError
-from sim_bridge.backgrounds import Background, composite
+from sim_bridge.backgrounds import composite
+from sim_bridge.perturbations import Perturbation
 from sim_bridge.task import StepResult, Task
 
 
@@ -18,32 +19,46 @@ class SceneFrame:
     :param rgb: uint8 [H, W, 3], what the camera sees.
     :param targets: uint8 [H, W], 0 or 1 + the index in ``TaskSpec.targets``.
     :param step: control steps since the reset.
+    :param fovy_rad: the camera's vertical field of view.
     """
 
     rgb: np.ndarray
     targets: np.ndarray
     stamp_ns: int
     step: int
+    fovy_rad: float
 
 
 class Scene:
-    """Binds a task to a background that advances with it; owns the task.
+    """Binds a task to a perturbation that advances with it; owns the task.
 
-    :param background: None shows the task's own scene; see
-        :func:`sim_bridge.backgrounds.make_background`.
+    :param perturbation: None shows the task as it is; see
+        :func:`sim_bridge.perturbations.make_perturbation`.
     """
 
-    def __init__(self, task: Task, background: Background | None = None) -> None:
+    def __init__(self, task: Task, perturbation: Perturbation | None = None) -> None:
         self.task = task
-        self.background = background
+        self._perturbation = perturbation or Perturbation()
+        self._seed = 0
         self._last: StepResult | None = None
 
     def reset(self, seed: int) -> StepResult:
-        """Begin the episode and the background of ``seed``. :raises SimulationError: bad seed."""
-        if self.background:
-            self.background.reset(seed)
+        """Begin the episode of ``seed``, and what the perturbation shows in it.
+
+        :raises SimulationError: bad seed. :raises ImageError: a clip cannot be read any more.
+        """
+        self._perturbation.reset(seed)
         self._last = self.task.reset(seed)
+        self._seed = seed
         return self._last
+
+    def perturb(self, perturbation: Perturbation) -> None:
+        """Look like this from the next picture on, as if it had been so since the reset.
+
+        :raises ImageError: a clip cannot be read any more; then everything stays as it is.
+        """
+        perturbation.reset(self._seed)
+        self._perturbation = perturbation
 
     def step(self, action: np.ndarray) -> StepResult:
         """:param action: float [A] in [-1, 1]. :raises SimulationError: see ``Task.step``."""
@@ -58,12 +73,22 @@ class Scene:
         """
         if self._last is None:
             raise SimulationError("there is nothing to observe yet; call reset(seed) first")
-        rgb, targets = self.task.render(camera), self.task.segmentation(camera)
-        if self.background:
-            behind = self.background.frame(self._last.step, *targets.shape)
-            rgb = composite(rgb, targets > 0, behind)
-        stamp_ns = round(self._last.time_s * 1e9)
-        return SceneFrame(rgb=rgb, targets=targets, stamp_ns=stamp_ns, step=self._last.step)
+        task, backdrop = self.task, self._perturbation.backdrop
+        task.look = self._perturbation.look
+        rgb, targets = task.render(camera), task.segmentation(camera)
+        if backdrop:
+            covered = targets == 0
+            if backdrop.keeps_floor:
+                covered &= task.backdrop(camera)
+            behind = backdrop.background.frame(self._last.step, *targets.shape)
+            rgb = composite(rgb, ~covered, behind)
+        return SceneFrame(
+            rgb=rgb,
+            targets=targets,
+            stamp_ns=round(self._last.time_s * 1e9),
+            step=self._last.step,
+            fovy_rad=task.camera_fovy_rad(camera),
+        )
 
     def close(self) -> None:
         """Close the task; closing twice does nothing."""

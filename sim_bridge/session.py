@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from samg_ros.errors import SimulationError
+from sim_bridge.perturbations import Perturbation
 from sim_bridge.scene import Scene
 from sim_bridge.task import JointState, StepResult
 
@@ -19,13 +20,15 @@ RESET_GAP_NS = 1_000_000_000
 class SessionFrame:
     """Everything the bridge publishes of one control step, under one stamp.
 
-    ``rgb``: uint8 [H, W, 3]. ``targets``: uint8 [H, W] ids, the true segmentation.
+    ``rgb``: uint8 [H, W, 3]. ``targets``: uint8 [H, W] ids, the true segmentation. ``fovy_rad``:
+    the camera's vertical field of view.
     """
 
     stamp_ns: int
     rgb: np.ndarray
     targets: np.ndarray
     joints: JointState
+    fovy_rad: float
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,11 @@ class Session:
         """Render the current state."""
         frame = self._scene.observe(self._camera)
         joints = self._scene.task.joint_state()
-        return SessionFrame(self._stamp_ns, frame.rgb, frame.targets, joints)
+        return SessionFrame(self._stamp_ns, frame.rgb, frame.targets, joints, frame.fovy_rad)
+
+    def perturb(self, perturbation: Perturbation) -> None:
+        """Look like this from the next picture on. :raises ImageError: see ``Scene.perturb``."""
+        self._scene.perturb(perturbation)
 
     def close(self) -> None:
         self._scene.close()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from samg_ros.commands import CommandMode, action_to_command, command_to_action
 from samg_ros.errors import SimulationError
 from samg_ros.registry import Registry
+
+if TYPE_CHECKING:
+    from sim_bridge.stage import Edit
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class Task(Protocol):
     """A simulated task. The same seed gives the same episode; rendering never changes it."""
 
     spec: TaskSpec
+    look: tuple[Edit, ...]
+    """What changes every picture from now on, and the camera; see ``sim_bridge.perturbations``."""
 
     def reset(self, seed: int) -> StepResult: ...
 
@@ -92,6 +97,10 @@ class Task(Protocol):
 
     def segmentation(self, camera: str | None = None) -> np.ndarray:
         """:return: uint8 [H, W]; 0 is background, ``i + 1`` is ``spec.targets[i]``."""
+        ...
+
+    def backdrop(self, camera: str | None = None) -> np.ndarray:
+        """:return: bool [H, W]: where only the sky is, or what lies beyond the task's floor."""
         ...
 
     def camera_fovy_rad(self, camera: str | None = None) -> float: ...

@@ -12,7 +12,7 @@ from policies.mover import Mover, make_mover
 from samg_ros.bench.scores import boundary_f, iou
 from samg_ros.masking.masker import SamgMasker
 from samg_ros.masking.result import STATUS_NAMES
-from sim_bridge.backgrounds import make_background
+from sim_bridge.perturbations import make_perturbation
 from sim_bridge.scene import Scene
 from sim_bridge.task import make_task
 
@@ -43,13 +43,14 @@ class MaskScore:
 
 
 def truth_frames(
-    task: str, background: str, size: int, seeds: range, per_episode: int
+    task: str, perturb: str, size: int, seeds: range, per_episode: int
 ) -> list[TruthFrame]:
     """Frames along one episode a seed, driven by the task's teacher or by random actions.
 
     :param size: side of the camera's picture, px. :param per_episode: frames at most.
     """
-    scene = Scene(make_task(task, height=size, width=size), make_background(background))
+    perturbation = make_perturbation(perturb, task)
+    scene = Scene(make_task(task, height=size, width=size), perturbation)
     act = make_mover(task, scene.task.spec.action_size, seeds.start)
     try:
         return [frame for seed in seeds for frame in _episode(scene, act, seed, per_episode)]

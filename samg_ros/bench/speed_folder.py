@@ -100,7 +100,7 @@ class SpeedFolder:
 def _made(bench: MaskerBench) -> Frames:
     """The frames of a new run."""
     seeds = range(bench.seed, bench.seed + bench.episodes)
-    made = truth_frames(bench.task, bench.background, bench.size, seeds, bench.frames)
+    made = truth_frames(bench.task, bench.perturb, bench.size, seeds, bench.frames)
     return Frames(
         rgb=np.stack([frame.rgb for frame in made]),
         truth=np.stack([frame.truth for frame in made]),

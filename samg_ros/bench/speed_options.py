@@ -33,7 +33,9 @@ class MaskerBench:
     feature_sizes: tuple[int, ...] = parameter((), "sides of the second model's input, px")
     precisions: tuple[str, ...] = parameter((), "number types: auto, fp32, bf16, fp16")
     devices: tuple[str, ...] = parameter((), "torch devices: auto, cpu, cuda, ...")
-    background: str = parameter("photos", "none, photos, or a folder of images or videos")
+    perturb: str = parameter(
+        "photos", "how the task is made to look, such as none, photos, video_hard=FOLDER"
+    )
     size: int = parameter(256, "side of the camera's picture", unit="px", low=16, high=2048)
     episodes: int = parameter(2, "episodes the frames are from", low=1)
     frames: int = parameter(4, "frames of each episode at most", low=1)

@@ -29,11 +29,11 @@ class MasksBench:
     """Which frames are masked and scored."""
 
     tasks: tuple[str, ...] = parameter(("adroit_door",), "tasks whose reference ships")
-    backgrounds: tuple[str, ...] = parameter(
-        ("photos",), "none, photos, or folders of images or videos"
+    perturb: tuple[str, ...] = parameter(
+        ("photos",), "how the tasks are made to look, such as none, photos, video_hard=FOLDER"
     )
     sizes: tuple[int, ...] = parameter((256,), "sides of the camera's picture, px")
-    episodes: int = parameter(5, "episodes for each task, background and size", low=1)
+    episodes: int = parameter(5, "episodes for each task, look and size", low=1)
     frames: int = parameter(4, "frames of each episode at most", low=1)
     seed: int = parameter(0, "seed of the first episode", low=0)
     batch: int = parameter(1, "frames masked together", low=1)
@@ -55,13 +55,13 @@ def masks(bench: OmitArgPrefixes[MasksBench], masker: OmitArgPrefixes[MaskerConf
     rows, worst = [], []
     for task in bench.tasks:
         built = build_masker(Reference.load(find_reference(task)), masker)
-        for background in bench.backgrounds:
+        for perturb in bench.perturb:
             for size in bench.sizes:
-                frames = truth_frames(task, background, size, seeds, bench.frames)
-                label = f"{task}, {background}, {size} px"
+                frames = truth_frames(task, perturb, size, seeds, bench.frames)
+                label = f"{task}, {perturb}, {size} px"
                 scored = track(score_frames(built, frames, bench.batch), label, total=len(frames))
                 for frame, (score, mask) in zip(frames, scored, strict=True):
-                    about = {"task": task, "background": background, "size": size}
+                    about = {"task": task, "perturb": perturb, "size": size}
                     rows.append({**about, **asdict(score)})
                     worst.append((score.iou, _picture(frame, mask)))
     worst.sort(key=lambda entry: entry[0])
@@ -82,18 +82,16 @@ def _show(rows: list[dict], folder: Path) -> None:
     from samg_ros.bench.summary import bootstrap_mean
 
     table = Table(title="masks against the simulator's segmentation")
-    columns = ("task", "background", "px", "frames", "IoU, 95 %", "worst", "boundary F", "found")
+    columns = ("task", "perturb", "px", "frames", "IoU, 95 %", "worst", "boundary F", "found")
     for heading in columns:
         table.add_column(heading)
-    keys = list(dict.fromkeys((r["task"], r["background"], r["size"]) for r in rows))
-    for task, background, size in keys:
-        these = [
-            r for r in rows if (r["task"], r["background"], r["size"]) == (task, background, size)
-        ]
+    keys = list(dict.fromkeys((r["task"], r["perturb"], r["size"]) for r in rows))
+    for task, perturb, size in keys:
+        these = [r for r in rows if (r["task"], r["perturb"], r["size"]) == (task, perturb, size)]
         values = [r["iou"] for r in these]
         table.add_row(
             task,
-            Path(background).name,
+            perturb,
             str(size),
             str(len(these)),
             str(bootstrap_mean(values, [r["seed"] for r in these])),

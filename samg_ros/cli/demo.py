@@ -32,7 +32,11 @@ class DemoConfig:
     """A simulated robot does its task while the world behind it changes."""
 
     task: str = parameter("adroit_door", "task to run")
-    background: str = parameter("photos", "none, photos, or a folder of images or videos")
+    perturb: str = parameter(
+        "photos",
+        "how the world is made to look: none, or terms with commas between them, such as "
+        "video_hard=FOLDER,camera_pose=medium",
+    )
     mask: str = parameter(
         "samg",
         "samg: the method; oracle: the simulator's own masks; none: the raw picture; "
@@ -88,11 +92,11 @@ def check_inputs(config: DemoConfig, console: Console) -> dict[str, str]:
     from samg_ros.masking.config import MaskerConfig
     from samg_ros.masking.reference import find_reference
     from samg_ros.models.weights import resolve
-    from sim_bridge.backgrounds import make_background
+    from sim_bridge.perturbations import make_perturbation
     from sim_bridge.task import tasks
 
     tasks.get(config.task)
-    make_background(config.background)
+    make_perturbation(config.perturb, config.task)
     load_policy(config.policy, config.task)
     if config.mask != "samg":
         return {}
@@ -128,7 +132,7 @@ def nodes(config: DemoConfig, folder: Path) -> dict[str, tuple[str, list[str]]]:
 
     bridge = {
         "task": config.task,
-        "background": config.background,
+        "perturb": config.perturb,
         "seed": config.seed,
         "mode": "realtime" if config.realtime else "lockstep",
         "autostart": False,

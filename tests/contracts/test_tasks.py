@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from samg_ros.errors import SimulationError
-from sim_bridge.backgrounds import make_background
+from sim_bridge.perturbations import make_perturbation
 from sim_bridge.scene import Scene
 from sim_bridge.task import StepResult, Task, make_task, tasks
 
@@ -26,16 +25,6 @@ def task(request: pytest.FixtureRequest) -> Iterator[Task]:
     task = make_task(request.param, height=HEIGHT, width=WIDTH)
     yield task
     task.close()
-
-
-@pytest.fixture(params=["none", "photos", "noise", "folder"])
-def background(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param != "folder":
-        return request.param
-    for i in range(3):
-        picture = np.random.default_rng(i).integers(0, 256, (40, 50, 3), np.uint8)
-        cv2.imwrite(str(tmp_path / f"{i}.png"), picture)
-    return str(tmp_path)
 
 
 def actions(task: Task, steps: int, seed: int = 0) -> np.ndarray:
@@ -200,33 +189,17 @@ def test_tasks_of_different_size_do_not_disturb_each_other(task: Task) -> None:
         other.render()
 
 
-def test_scene_keeps_the_targets_and_replaces_the_rest(task: Task, background: str) -> None:
-    scene = Scene(task, make_background(background))
+def test_scene_shows_the_task_as_it_is(task: Task) -> None:
+    scene = Scene(task, make_perturbation("none", task.spec.name))
     scene.reset(0)
     scene.step(actions(task, 1)[0])
     frame = scene.observe()
     assert frame.rgb.shape == (HEIGHT, WIDTH, 3) and frame.rgb.dtype == np.uint8
     assert frame.step == 1
     assert frame.stamp_ns == round(task.spec.control_dt_s * 1e9)
-    raw, kept = task.render(), frame.targets > 0
-    np.testing.assert_array_equal(frame.rgb[kept], raw[kept])
-    assert np.array_equal(frame.rgb, raw) == (background == "none")
-
-
-def test_scene_is_the_same_for_the_same_seed(task: Task, background: str) -> None:
-    def play(seed: int) -> list[np.ndarray]:
-        scene = Scene(task, make_background(background))
-        scene.reset(seed)
-        frames = [scene.observe().rgb]
-        for action in actions(task, 3):
-            scene.step(action)
-            frames += [scene.observe().rgb, scene.observe().rgb]
-        return frames
-
-    first = play(1)
-    assert_same(first[1::2], first[2::2])
-    play(2)
-    assert_same(first, play(1))
+    assert frame.fovy_rad == task.camera_fovy_rad()
+    np.testing.assert_array_equal(frame.rgb, task.render())
+    np.testing.assert_array_equal(frame.targets, task.segmentation())
 
 
 def test_scene_wants_a_reset_first(task: Task) -> None:

@@ -17,7 +17,7 @@ from sim_bridge.bridge_config import BridgeConfig
 ROOT = Path(__file__).parents[2]
 COMMON = {"params_file", "log_level"}
 RECORDING = {"record", "bag"}
-SIM = {"task", "background", "mask", "mode", "seed", "device", "policy"}
+SIM = {"task", "perturb", "mask", "mode", "seed", "device", "policy"}
 CAMERA = {
     "image_topic",
     "reference",

@@ -23,7 +23,7 @@ from samg_ros.pipeline.recording import Recording, pixels
 
 SAMG = "import sys; from samg_ros.cli import main; sys.exit(main())"
 # A run that goes on for longer than a test, with what starts fastest.
-ENDLESS = ("--episodes", "1000", "--mask", "oracle", "--policy", "random", "--background", "none")
+ENDLESS = ("--episodes", "1000", "--mask", "oracle", "--policy", "random", "--perturb", "none")
 NODES = {"bridge_node", "masker_node", "policy_node", "recorder_node"}
 
 

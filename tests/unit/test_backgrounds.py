@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from samg_ros.errors import ConfigError, ImageError
-from sim_bridge.backgrounds import composite, make_background
+from sim_bridge.background_media import folder, photos
+from sim_bridge.background_noise import NoiseBackground
+from sim_bridge.backgrounds import Background, composite
 from sim_bridge.textures import SIZE, random_texture
 
 
@@ -29,13 +31,17 @@ def write_video(path: Path, frames: int) -> None:
     writer.release()
 
 
+def make(name: str) -> Background:
+    if name == "noise":
+        return NoiseBackground()
+    pytest.importorskip("skimage", reason="needs the [sim] extra")
+    return photos()
+
+
 @pytest.mark.parametrize("name", ["photos", "noise"])
 @pytest.mark.parametrize("size", [(1, 1), (84, 84), (300, 40)])
 def test_same_seed_and_index_give_the_same_frame(name: str, size: tuple[int, int]) -> None:
-    if name == "photos":
-        pytest.importorskip("skimage", reason="needs the [sim] extra")
-    background, other = make_background(name), make_background(name)
-    assert background and other
+    background, other = make(name), make(name)
     background.reset(1)
     background.frame(3, 20, 20)
     background.reset(4)
@@ -51,8 +57,7 @@ def test_same_seed_and_index_give_the_same_frame(name: str, size: tuple[int, int
 def test_it_moves_and_changes_with_the_seed(name: str) -> None:
     if name == "photos":
         pytest.importorskip("skimage", reason="needs the [sim] extra")
-    background = make_background(name)
-    assert background
+    background = make(name)
     starts = []
     for seed in range(4):
         background.reset(seed)
@@ -62,9 +67,7 @@ def test_it_moves_and_changes_with_the_seed(name: str) -> None:
 
 
 def test_frames_belong_to_the_caller() -> None:
-    pytest.importorskip("skimage", reason="needs the [sim] extra")
-    background = make_background("photos")
-    assert background
+    background = make("photos")
     background.reset(0)
     frame = background.frame(0, 32, 32)
     kept = frame.copy()
@@ -84,8 +87,7 @@ def test_textures_tile_without_a_seam() -> None:
 def test_a_folder_shows_its_pictures_in_rgb(tmp_path: Path) -> None:
     write_picture(tmp_path / "red.png", (200, 10, 30))
     (tmp_path / "readme.txt").write_text("not a picture")
-    background = make_background(str(tmp_path))
-    assert background
+    background = folder(tmp_path)
     background.reset(0)
     np.testing.assert_array_equal(background.frame(5, 8, 9), np.full((8, 9, 3), (200, 10, 30)))
 
@@ -93,8 +95,7 @@ def test_a_folder_shows_its_pictures_in_rgb(tmp_path: Path) -> None:
 def test_a_folder_draws_another_file_at_another_reset(tmp_path: Path) -> None:
     for i in range(3):
         write_picture(tmp_path / f"{i}.png", (80 * i, 0, 0))
-    background = make_background(str(tmp_path))
-    assert background
+    background = folder(tmp_path)
     colours = set()
     for seed in range(20):
         background.reset(seed)
@@ -104,8 +105,7 @@ def test_a_folder_draws_another_file_at_another_reset(tmp_path: Path) -> None:
 
 def test_a_video_plays_wraps_and_goes_back(tmp_path: Path) -> None:
     write_video(tmp_path / "clip.avi", frames=6)
-    background = make_background(str(tmp_path))
-    assert background
+    background = folder(tmp_path)
     background.reset(0)
     for index in (0, 1, 2, 5, 6, 8, 3, 3, 11, 600):
         brightness = background.frame(index, 16, 24).mean()
@@ -113,32 +113,30 @@ def test_a_video_plays_wraps_and_goes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["broken.png", "broken.mp4"])
-def test_an_unreadable_file_is_named(tmp_path: Path, name: str) -> None:
+def test_an_unreadable_file_is_named_at_once(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"nothing to see" * 10)
-    background = make_background(str(tmp_path))
-    assert background
     with pytest.raises(ImageError, match=name):
-        background.reset(0)
+        folder(tmp_path)
 
 
-def test_an_empty_folder_and_an_unknown_name_are_refused(tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no pictures or videos"):
-        make_background(str(tmp_path))
-    with pytest.raises(ConfigError, match=r"photos, noise"):
-        make_background("beach")
+        folder(tmp_path)
+
+
+def test_a_file_that_breaks_later_is_named_at_the_reset(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", (0, 0, 0))
+    background = folder(tmp_path)
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(ImageError, match=r"a\.png"):
+        background.reset(0)
 
 
 def test_frame_before_reset_says_so(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", (0, 0, 0))
-    for name in ("noise", str(tmp_path)):
-        background = make_background(name)
-        assert background
+    for background in (NoiseBackground(), folder(tmp_path)):
         with pytest.raises(ImageError, match="reset"):
             background.frame(0, 8, 8)
-
-
-def test_none_is_no_background() -> None:
-    assert make_background("none") is None
 
 
 def test_composite_keeps_the_foreground() -> None:

@@ -1,0 +1,50 @@
+"""Another world behind the targets: photographs, noise, or clips as in DMC-GB's video modes.
+
+DMC-GB (arXiv 2011.13389) shows a clip where the sky is green, in ``video_hard`` where the floor is
+too; here the simulator's own segmentation says where.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from samg_ros.errors import ConfigError
+from sim_bridge.perturbations import Backdrop, Kind, perturbations
+from sim_bridge.task_parts import TaskParts
+
+
+def _photos(argument: str, parts: TaskParts) -> Backdrop:
+    from sim_bridge.background_media import photos
+
+    return Backdrop(photos(), keeps_floor=False)
+
+
+def _noise(argument: str, parts: TaskParts) -> Backdrop:
+    from sim_bridge.background_noise import NoiseBackground
+
+    return Backdrop(NoiseBackground(), keeps_floor=False)
+
+
+def _video(name: str, argument: str, parts: TaskParts) -> Backdrop:
+    from sim_bridge.background_media import folder
+
+    path = Path(argument).expanduser()
+    if not argument or not path.is_dir():
+        given = f"no folder {argument!r}" if argument else "no folder is given"
+        raise ConfigError(
+            f"perturbation {name!r}: {given}; write {name}=FOLDER, a folder of videos or pictures"
+        )
+    return Backdrop(folder(path), keeps_floor=name == "video_easy")
+
+
+perturbations.register("photos")(Kind(_photos, "", "photographs behind the targets"))
+perturbations.register("noise")(
+    Kind(_noise, "", "moving textures behind the targets (for training, never to score)")
+)
+perturbations.register("video_easy")(
+    Kind(partial(_video, "video_easy"), "=FOLDER", "clips behind the floor and the targets")
+)
+perturbations.register("video_hard")(
+    Kind(partial(_video, "video_hard"), "=FOLDER", "clips behind the targets")
+)
