@@ -9,7 +9,7 @@ from pathlib import Path
 
 from policies.base import PolicySpec
 from policies.batch_evaluation import evaluate_batch
-from policies.batch_pictures import BatchPictures, SamgPictures
+from policies.batch_pictures import BatchPictures
 from policies.checkpoint import TrainingRecord
 from policies.curves import Curves, read_curves
 from policies.drqv2_config import DrQV2Config
@@ -19,7 +19,6 @@ from policies.evaluation import EpisodeResults
 from policies.run_folder import RunFolder, command_line, package_version
 from policies.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS
 from policies.training_store import TrainingStore
-from samg_ros.errors import CheckpointError
 from sim_bridge.vector import VectorScenes
 
 Report = Callable[[int, str], None]
@@ -62,17 +61,14 @@ class DrQV2Run:
     def resume(self) -> None:
         """Go back to the last checkpoint.
 
-        :raises CheckpointError: there is none, or it is another task's or release's.
+        :raises CheckpointError: there is none, or it is torn.
         """
         state = self._store.load()
-        if state["task"] != self._task_name:
-            raise CheckpointError(
-                f"{self._folder.path} is a run of task {state['task']!r}, not {self._task_name!r}"
-            )
         self._training.load_state_dict(state["training"])
         self._store.load_replay(self._training.replay)
         self._training.rewind()
         self._best, self._curves_at = state["best"], state["curves_at"]
+        self._pictures.frames, self._pictures.lost = state["pictures"]
         self._elapsed_before_s = state["elapsed_s"]
         self._started_at = self._training.frames
 
@@ -118,8 +114,9 @@ class DrQV2Run:
         if losses:
             stddev = self._config.stddev(self._training.progress.steps)
             curves.record("update", frames, stddev=stddev, **losses)
-        if isinstance(self._pictures, SamgPictures):
-            curves.record("masks", frames, lost_share=self._pictures.lost_share)
+        if self._config.mask == "samg":
+            share = self._pictures.lost / max(self._pictures.frames, 1)
+            curves.record("masks", frames, lost_share=share)
         told = f"critic loss {losses['critic_loss']:.3g}" if losses else "random actions"
         self._report(frames, f"{told}, {self._rate():.0f} frames/s")
 
@@ -144,6 +141,7 @@ class DrQV2Run:
                 "task": self._task_name,
                 "training": self._training.state_dict(),
                 "best": self._best,
+                "pictures": [self._pictures.frames, self._pictures.lost],
                 "curves_at": curves.position,
                 "elapsed_s": self._elapsed_s(),
             },

@@ -52,7 +52,10 @@ class TrainingStore:
                 path.unlink()
 
     def load(self) -> dict[str, Any]:
-        """The last checkpoint's state. :raises CheckpointError: there is none, or it is torn."""
+        """The last checkpoint's state.
+
+        :raises CheckpointError: there is none, it is torn, or another release's.
+        """
         if not self._path.is_file():
             raise CheckpointError(
                 f"{self._path}: no such file: the run ended before its first checkpoint; "

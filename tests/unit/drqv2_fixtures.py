@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from samg_ros.errors import SimulationError
 from sim_bridge.scene import Scene
 from sim_bridge.task import JointState, StepResult, TaskSpec
+
+if TYPE_CHECKING:
+    from policies.drqv2_config import DrQV2Config
 
 SIZE = 32
 BLOCK = 8
@@ -108,3 +113,33 @@ def broken_scene() -> Scene:
 
 def buggy_scene() -> Scene:
     raise KeyError("a bug")
+
+
+def smoke_config(runs: Path) -> DrQV2Config:
+    """Seconds of training, with every kind of event off the episodes' boundaries, and a replay
+    that is overwritten several times."""
+    from policies.drqv2_config import DrQV2Config  # not above: workers need no torch
+
+    return DrQV2Config(
+        mask="oracle",
+        frames=700,
+        environments=2,
+        camera_size=SIZE,
+        image_size=SIZE,
+        channels=4,
+        features=8,
+        hidden=16,
+        shift_pad=2,
+        batch_size=8,
+        learning_rate=1e-3,
+        stddev_steps=300,
+        seed_frames=80,
+        replay_capacity=100,
+        evaluate_every=250,
+        evaluation_episodes=3,
+        log_every=100,
+        checkpoint_every=300,
+        threads=1,
+        device="cpu",
+        runs=runs,
+    )
