@@ -1,10 +1,9 @@
-"""``samg train``: a state teacher (from rewards or an expert), or its masked-image student."""
+"""``samg train``: a state teacher from an expert, or a masked-image student from a teacher."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -14,21 +13,17 @@ from tyro.conf import OmitArgPrefixes, Positional
 from policies.drqv2_config import DrQV2Config
 from policies.drqv2_resume import resumed_config
 from policies.student_config import StudentConfig
-from policies.teacher_config import TeacherConfig
 from policies.train_drqv2 import train_drqv2
 from policies.train_student import train_student
-from policies.train_teacher import train_teacher
+from policies.train_teacher import TeacherConfig, train_teacher
 
 
-def teacher(
-    task: Positional[str], config: Annotated[TeacherConfig, tyro.conf.arg(name="")]
-) -> None:
-    """Learn a task from its full state: from its rewards, or from an expert with --expert.
+def teacher(task: Positional[str], config: OmitArgPrefixes[TeacherConfig]) -> None:
+    """Imitate an expert from the task's full state.
 
-    :param task: name of a task, for example cartpole_swingup.
+    :param task: name of a task, for example adroit_door.
     """
-    rounds = config.imitation.iterations if config.expert else config.sac.rounds
-    with _progress(f"teacher {task}", rounds) as report:
+    with _progress(f"teacher {task}", config.iterations) as report:
         path = train_teacher(task, config, report)
     Console().print(f"wrote {path}", soft_wrap=True)
 
@@ -55,7 +50,7 @@ def drqv2(task: Positional[str], config: OmitArgPrefixes[DrQV2Config]) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Run ``samg train teacher TASK``, ``samg train student TASK`` or ``samg train drqv2 TASK``."""
+    """Run ``samg train teacher TASK``, and the same with ``student`` or ``drqv2``."""
     commands = {"teacher": teacher, "student": student, "drqv2": drqv2}
     tyro.extras.subcommand_cli_from_dict(commands, prog="samg train", args=argv)
     return 0
