@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -17,49 +19,70 @@ LOG_PERIOD_S = 1.0
 WINDOW = 200
 
 
-class Monitor:
-    """Collects figures and publishes them once a second (steady clock: also while paused).
+class Figures:
+    """What is counted and measured of one thing. The methods may be called from any thread.
 
-    :param node: whose name the status carries.
+    :param log: where warnings go.
     :param facts: what does not change, such as the device.
+    :param whole: the figures of what this is a part of; what is counted here counts there too.
     """
 
-    def __init__(self, node: Node, facts: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        log: Callable[[str], object],
+        facts: dict[str, str] | None = None,
+        whole: Figures | None = None,
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self.facts = dict(facts or {})
         self.warning = ""
-        self._node = node
+        self._log = log
+        self._whole = whole
+        self._lock = threading.Lock()
         self._logged_at: dict[str, float] = {}
         self._times: deque[float] = deque(maxlen=WINDOW)
         self._latencies: deque[float] = deque(maxlen=WINDOW)
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", STATUS)
-        clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(PERIOD_S, self.publish, clock=clock)
+
+    def count(self, kind: str) -> None:
+        """One more of a kind."""
+        with self._lock:
+            self.counts[kind] += 1
+        if self._whole is not None:
+            self._whole.count(kind)
 
     def frame(self, latency_s: float) -> None:
         """One unit of work is done, and took ``latency_s``."""
-        self.counts["frames"] += 1
-        self._times.append(time.monotonic())
-        self._latencies.append(latency_s)
+        with self._lock:
+            self.counts["frames"] += 1
+            self._times.append(time.monotonic())
+            self._latencies.append(latency_s)
+        if self._whole is not None:
+            self._whole.frame(latency_s)
+
+    def tell(self, facts: dict[str, str], warning: str) -> None:
+        """What holds from now on; an empty warning says that all is well."""
+        with self._lock:
+            self.facts.update(facts)
+            self.warning = warning
 
     def count_error(self, kind: str, message: str) -> None:
         """Count a refused input and log it, at most once a second for each kind."""
-        self.counts[kind] += 1
+        self.count(kind)
         # rclpy throttles by line of code: one kind that comes often would hide all others.
         now = time.monotonic()
-        if now - self._logged_at.get(kind, -LOG_PERIOD_S) >= LOG_PERIOD_S:
-            self._logged_at[kind] = now
-            self._node.get_logger().warning(message)
+        with self._lock:
+            is_due = now - self._logged_at.get(kind, -LOG_PERIOD_S) >= LOG_PERIOD_S
+            if is_due:
+                self._logged_at[kind] = now
+        if is_due:
+            self._log(message)
 
-    def publish(self) -> None:
-        level = DiagnosticStatus.WARN if self.warning else DiagnosticStatus.OK
-        values = {**self.facts, **self._figures(), **self.counts}
-        message = DiagnosticArray()
-        message.header.stamp = self._node.get_clock().now().to_msg()
-        message.status = [status_message(self._node.get_name(), level, self.warning, values)]
-        self._publisher.publish(message)
+    def values(self) -> dict[str, object]:
+        """Facts, rates and counts as they are now."""
+        with self._lock:
+            return {**self.facts, **self._rates(), **self.counts}
 
-    def _figures(self) -> dict[str, str]:
+    def _rates(self) -> dict[str, str]:
         if len(self._times) < 2:
             return {}
         span = self._times[-1] - self._times[0]
@@ -69,6 +92,45 @@ class Monitor:
             "latency_p50_ms": f"{p50:.1f}",
             "latency_p95_ms": f"{p95:.1f}",
         }
+
+
+class Monitor(Figures):
+    """A node's figures, published once a second (steady clock: also while paused).
+
+    :param node: whose name the status carries.
+    :param facts: what does not change, such as the device.
+    """
+
+    def __init__(self, node: Node, facts: dict[str, str] | None = None) -> None:
+        super().__init__(node.get_logger().warning, facts)
+        self._node = node
+        self._parts: dict[str, Figures] = {}
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", STATUS)
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(PERIOD_S, self.publish, clock=clock)
+
+    def part(self, name: str) -> Figures:
+        """Figures of a part of the node, which has a status of its own, ``NODE/NAME``."""
+        warn = self._node.get_logger().warning
+        self._parts[name] = Figures(lambda text: warn(f"{name}: {text}"), whole=self)
+        return self._parts[name]
+
+    def publish(self) -> None:
+        name = self._node.get_name()
+        warnings = {part: figures.warning for part, figures in self._parts.items()}
+        own = [self.warning, *(f"{part}: {text}" for part, text in warnings.items() if text)]
+        message = DiagnosticArray()
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        message.status = [
+            _status(name, "; ".join(filter(None, own)), self),
+            *(_status(f"{name}/{p}", warnings[p], self._parts[p]) for p in warnings),
+        ]
+        self._publisher.publish(message)
+
+
+def _status(name: str, warning: str, figures: Figures) -> DiagnosticStatus:
+    level = DiagnosticStatus.WARN if warning else DiagnosticStatus.OK
+    return status_message(name, level, warning, figures.values())
 
 
 def status_message(name: str, level: bytes, message: str, values: dict) -> DiagnosticStatus:
