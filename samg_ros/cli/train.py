@@ -1,9 +1,10 @@
-"""``samg train``: a state teacher from an expert, or a masked-image student from a teacher."""
+"""``samg train``: a state teacher (from rewards or an expert), or its masked-image student."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -13,17 +14,21 @@ from tyro.conf import OmitArgPrefixes, Positional
 from policies.drqv2_config import DrQV2Config
 from policies.drqv2_resume import resumed_config
 from policies.student_config import StudentConfig
+from policies.teacher_config import TeacherConfig
 from policies.train_drqv2 import train_drqv2
 from policies.train_student import train_student
-from policies.train_teacher import TeacherConfig, train_teacher
+from policies.train_teacher import train_teacher
 
 
-def teacher(task: Positional[str], config: OmitArgPrefixes[TeacherConfig]) -> None:
-    """Imitate an expert from the task's full state.
+def teacher(
+    task: Positional[str], config: Annotated[TeacherConfig, tyro.conf.arg(name="")]
+) -> None:
+    """Learn a task from its full state: from its rewards, or from an expert with --expert.
 
-    :param task: name of a task, for example adroit_door.
+    :param task: name of a task, for example cartpole_swingup.
     """
-    with _progress(f"teacher {task}", config.iterations) as report:
+    rounds = config.imitation.iterations if config.expert else config.sac.rounds
+    with _progress(f"teacher {task}", rounds) as report:
         path = train_teacher(task, config, report)
     Console().print(f"wrote {path}", soft_wrap=True)
 
