@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from policies.networks import StateNet, StateNetConfig
 from policies.sac_store import FILE
 from policies.seeds import training_seed
 from policies.teacher import StateTeacher
-from policies.teacher_config import SacConfig, TeacherConfig
+from policies.teacher_config import ImitationConfig, SacConfig, TeacherConfig
 from policies.train_teacher import train_teacher
+from samg_ros.cli.train import main
 from samg_ros.errors import CheckpointError, ConfigError
 from sim_bridge.task import StepResult, TaskSpec
 
@@ -191,3 +193,22 @@ def test_a_squashed_network_is_bounded_and_an_unknown_activation_refused() -> No
     with pytest.raises(ConfigError, match="choose one of: tanh, relu"):
         StateNetConfig(3, 2, activation="gelu")
     assert asdict(network.config)["squash"] is True
+
+
+def test_the_command_line_sets_what_it_names(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[TeacherConfig] = []
+
+    def trainer(task: str, config: TeacherConfig, report: Callable[[int, str], None]) -> Path:
+        told.append(config)
+        report(1, "a line")
+        return Path(f"{task}.safetensors")
+
+    monkeypatch.setattr("samg_ros.cli.train.train_teacher", trainer)
+    main(["teacher", TASK, "--sac.rounds", "3", "--sac.n-step", "2", "--seed", "4"])
+    main(["teacher", TASK, "--expert", "x.npz", "--imitation.iterations", "5"])
+    assert told[0] == TeacherConfig(seed=4, sac=SacConfig(rounds=3, n_step=2))
+    assert told[1] == TeacherConfig(Path("x.npz"), imitation=ImitationConfig(iterations=5))
+    shown = capsys.readouterr().out
+    assert "teacher point 1/3: a line" in shown and "teacher point 1/5: a line" in shown
