@@ -50,21 +50,12 @@ def load(path: Path, name: str) -> list[Colors]:
             f"no colour table {file}: give DMC-GB's {name}.pt, or its folder, or leave the path "
             f"out to have colours drawn"
         )
-    # The tables are pickled numpy arrays. This is the one function that these need.
-    rebuild = np.empty(0).__reduce__()[0]
-    known: list[Any] = [
-        (rebuild, "numpy.core.multiarray._reconstruct"),
-        np.ndarray,
-        np.dtype,
-        type(np.dtype(np.float64)),
-        type(np.dtype(np.float32)),
-    ]
     try:
-        with torch.serialization.safe_globals(known):
+        with torch.serialization.safe_globals(_pickled_arrays()):
             entries = torch.load(file, map_location="cpu", weights_only=True)
         table = [_colors(entry) for entry in entries]
     except Exception as error:  # torch names no common class for what a bad file raises
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = error if isinstance(error, ValueError | KeyError) else type(error).__name__
         raise ImageError(
             f"{file} is not a colour table of DMC-GB ({reason}): fetch it anew"
         ) from error
@@ -90,6 +81,14 @@ def draw(spread: float) -> list[Colors]:
         light = np.clip(dark + 0.1, 0, 1)  # as far apart as the suite's, and DMC-GB's
         table.append(Colors(dark, light, near(SUITE.self_rgb), near(SUITE.skybox_rgb)))
     return table
+
+
+def _pickled_arrays() -> list[Any]:
+    """What numpy arrays of numbers are unpickled with, by the names that numpy 1 and 2 give."""
+    rebuild = np.empty(0).__reduce__()[0]
+    names = [f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")]
+    dtypes = [type(np.dtype(kind)) for kind in (np.float32, np.float64)]
+    return [*((rebuild, name) for name in names), np.ndarray, np.dtype, *dtypes]
 
 
 def _colors(entry: dict[str, np.ndarray]) -> Colors:

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from harness import BRIDGE, Stage, open_stage, stamps, with_stamp
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_srvs.srv import SetBool, Trigger
@@ -59,6 +62,11 @@ class Bridge:
 
     def set(self, parameter: str, value: int) -> bool:
         return self.probe.set_parameter(f"/{self.name}/{self.name}", parameter, value)
+
+    def perturb(self, text: str) -> SetParametersResult:
+        given = Parameter("perturb", value=text).to_parameter_msg()
+        request = SetParameters.Request(parameters=[given])
+        return self.call("set_parameters", SetParameters, request).results[0]
 
     def reset(self) -> Image:
         """Begin the next episode. :return: its first picture."""
@@ -245,6 +253,42 @@ def test_reset_begins_the_episode_of_the_seed(bridge: Bridge) -> None:
     assert pictures[5] != pictures[6]
     assert bridge.call("reset").message == "seed 6"
     assert bridge.call("reset").message == "seed 7"
+
+
+def test_a_perturbation_shows_from_the_next_picture_on(bridge: Bridge) -> None:
+    assert bridge.set("seed", 5)
+    clean = bridge.step(bridge.reset())
+    focal = bridge.infos[-1].k[0]
+    assert bridge.set("seed", 5)
+    frame = bridge.reset()
+    try:
+        assert bridge.perturb("camera_fov=medium,light_color=hard").successful
+        perturbed = bridge.step(frame)
+        assert perturbed.data != clean.data
+        zoom = math.tan(2.09439510239 / 2)  # the benchmark's, against its 90 degrees
+        assert bridge.infos[-1].k[0] == pytest.approx(focal / zoom, rel=1e-5)
+    finally:
+        assert bridge.perturb("none").successful
+    assert bridge.set("seed", 5)
+    assert bridge.step(bridge.reset()).data == clean.data
+    assert bridge.infos[-1].k[0] == focal
+
+
+def test_a_bad_perturbation_is_refused_and_the_bridge_goes_on(bridge: Bridge) -> None:
+    frame = bridge.reset()
+    assert bridge.perturb("object_color=hard").successful
+    try:
+        for text, reason in (
+            ("beach", "choose one of"),
+            ("video_hard=/no/such/folder", "/no/such/folder"),
+            ("ground_color=easy", "supports"),
+        ):
+            result = bridge.perturb(text)
+            assert not result.successful and reason in result.reason
+        frame = bridge.step(frame)
+    finally:
+        assert bridge.perturb("none").successful
+    assert bridge.step(frame).data != frame.data
 
 
 def test_seed_out_of_range_is_refused(bridge: Bridge) -> None:
