@@ -20,7 +20,7 @@ NODES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("sim_bridge.bridge_config.BridgeConfig",),
     ),
     "masker": (
-        ("samg_ros/nodes/masker_node.py",),
+        ("samg_ros/nodes/masker_camera.py",),
         (
             "samg_ros.nodes.masker_config.MaskerNodeConfig",
             "samg_ros.masking.config.MaskerConfig",
@@ -40,22 +40,25 @@ CALLS = {
     "create_publisher": "out",
     "create_service": "service",
 }
+# What a variable in a topic's f-string stands for.
+PLACES = {"camera": "[CAMERA/]"}
 
 
 def topic_rows(source: str) -> list[tuple[str, str, str, str]]:
     """(direction, name, type, QoS) of every topic and service that a source file makes.
 
-    Calls whose topic is not a literal are left out (the recorder's, which takes any).
+    Calls whose topic is neither a literal nor made of :data:`PLACES` are left out (the recorder's,
+    which takes any).
     """
     rows = []
     for call in ast.walk(ast.parse(source)):
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
             continue
         direction = CALLS.get(call.func.attr)
-        if direction is None or not isinstance(call.args[1], ast.Constant):
+        name = None if direction is None else _topic(call.args[1])
+        if direction is None or name is None:
             continue
         profile = "" if direction == "service" else ast.unparse(call.args[-1])
-        name = str(call.args[1].value)
         rows.append((direction, name, ast.unparse(call.args[0]), profile.removeprefix("qos.")))
     return rows
 
@@ -112,6 +115,17 @@ def fill(text: str) -> str:
             raise ConfigError(f"no marks '<!-- {name} -->' ... '<!-- end {name} -->' to fill")
         text = pattern.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text)
     return text
+
+
+def _topic(argument: ast.expr) -> str | None:
+    """A topic's name, if the source tells it."""
+    parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+    texts = [p.value if isinstance(p, ast.FormattedValue) else p for p in parts]
+    names = [
+        PLACES.get(text.id) if isinstance(text, ast.Name) else getattr(text, "value", None)
+        for text in texts
+    ]
+    return "".join(map(str, names)) if None not in names else None
 
 
 def _parameter_row(parameter: Parameter) -> str:

@@ -17,7 +17,6 @@ from samg_ros.masking.encoders import Encoders, Seen
 from samg_ros.masking.finder import TargetFinder
 from samg_ros.masking.frames import FrameMask, UniformFrames
 from samg_ros.masking.many import ManyMasker, to_host
-from samg_ros.masking.masker import SamgMasker
 from samg_ros.masking.reference import Reference, Target, View
 from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskBatch
 
@@ -137,7 +136,7 @@ class TestResults:
         assert results[1].targets == {"ball": "found", "cup": "lost"}
         for result in results:
             assert result.mask.shape == (60, 80) and result.mask.dtype == np.bool_
-            assert result.points.shape == (12, 2) and result.labels.shape == (12,)
+            assert result.points.shape == (len(result.labels), 2) and len(result.labels) >= 8
 
     def test_no_perception(self):
         frames = [("left", colours(0, 6, 8)), ("right", colours(0, 3, 4))]
@@ -184,28 +183,27 @@ def other_reference() -> Reference:
 
 
 class TestAgainstTheSingleMasker:
-    def test_a_batch_of_cameras_equals_one_frame_at_a_time(self):
+    def test_a_batch_of_cameras_equals_one_frame_at_a_time(self, monkeypatch):
         """The whole method with random weights: both references, two sizes."""
-        segmenter = small.segmenter_of(small.random_sam2())
-        features = small.features_of(small.random_dino(), small.DINO_LAYERS)
         config = MaskerConfig(lost_score=0.0, min_score=0.0, **OPTIONS)
+        models = {
+            config.segmenter: small.segmenter_of(small.random_sam2()),
+            config.features: small.features_of(small.random_dino(), small.DINO_LAYERS),
+        }
+        monkeypatch.setattr(build, "_load", lambda name, *_: models[name])
         references = {"left": small.two_targets(), "right": other_reference()}
-        encoders = Encoders(segmenter, features)
-        finders = {c: TargetFinder(encoders, r, config) for c, r in references.items()}
-        finders["wrist"] = finders["left"]
         references["wrist"] = references["left"]
-        single = {c: SamgMasker(segmenter, features, r, config) for c, r in references.items()}
         frames = [
             ("left", small.scene(11, 60, 80)),
             ("right", small.scene(12, 60, 80)),
             ("wrist", small.scene(13, 60, 80)),
             ("right", small.scene(14, 40, 40)),
         ]
-        for (camera, rgb), found in zip(
-            frames, ManyMasker(encoders, finders)(frames), strict=True
-        ):
-            alone = single[camera](torch.from_numpy(rgb)[None])
-            assert tuple(found.targets) == single[camera].target_names
+        results = build.build_many(references, config)(frames)
+        for (camera, rgb), found in zip(frames, results, strict=True):
+            single = build.build_masker(references[camera], config)
+            alone = single(torch.from_numpy(rgb)[None])
+            assert tuple(found.targets) == single.target_names
             assert found.mask.shape == rgb.shape[:2]
             # Sums in another order move a few pixels on the edge.
             assert (found.mask == alone.mask[0].numpy()).mean() > 0.99
@@ -241,28 +239,22 @@ class TestBuilding:
 
     def test_models_are_loaded_once_and_references_set_once(self, monkeypatch):
         made: list[str] = []
-        calls = []
 
         def load(name, *_):
             made.append(name)
             return segmenter
 
-        class Spy(TargetFinder):
-            def __call__(self, images, seen):
-                calls.append(len(images))
-                return super().__call__(images, seen)
-
         segmenter = small.ScriptedSegmenter(targets=2)
         monkeypatch.setattr(build, "_load", load)
-        monkeypatch.setattr(build, "TargetFinder", Spy)
         config = MaskerConfig(features="none", **{**OPTIONS, "scale_steps": 0})
         reference = small.two_targets()
         references = {"a": reference, "b": small.two_targets(), "c": reference}
         masker = build.build_many(references, config)
         assert made == [config.segmenter]
+        segmenter.prompts.clear()
         results = masker([(camera, colours(1, 60, 80)) for camera in "abc"])
         assert [tuple(r.targets) for r in results] == [("ball", "cup")] * 3
-        assert sorted(calls) == [1, 2]
+        assert {len(prompts.points) for prompts in segmenter.prompts} == {1, 2}
 
 
 def test_names_of_statuses_are_what_frames_say():
