@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import threading
@@ -59,8 +60,11 @@ class TaskRenderer:
         self.look: tuple[Edit, ...] = ()
         """What changes every picture, in this order; see :mod:`sim_bridge.perturbations`."""
         self._thread = threading.get_ident()
-        # Also runs when the task is dropped unclosed and at exit, before modules are torn down.
+        # Also runs when the task is dropped unclosed and at exit. There weakref's own hook may
+        # be older than mujoco's, and run after mujoco has ended EGL; this one is younger.
         self._finalizer = weakref.finalize(self, _close_renderer, self._renderer, paints)
+        self._finalizer.atexit = False
+        atexit.register(self._finalizer)
 
     def rgb(self, camera: str) -> np.ndarray:
         """:return: uint8 [H, W, 3]. :raises SimulationError: unknown camera, or closed."""
@@ -97,6 +101,7 @@ class TaskRenderer:
     def close(self) -> None:
         """Free the OpenGL context; closing twice does nothing."""
         self._finalizer()
+        atexit.unregister(self._finalizer)
 
     def _objects(self, camera: str) -> tuple[np.ndarray, np.ndarray]:
         """What is seen. :return: ids and ``mjtObj`` types, int32 [H, W] each, -1 for nothing."""

@@ -91,6 +91,16 @@ def test_a_process_that_forgets_to_close_exits_silently() -> None:
     assert (ran.returncode, ran.stdout.strip(), ran.stderr.strip()) == (0, "rendered", "")
 
 
+def test_no_context_outlives_egl_whatever_was_imported_first() -> None:
+    """gymnasium-robotics registers its own clean-up before mujoco is there; it prints a notice."""
+    ran = _run(
+        "from sim_bridge.task import make_task\n"
+        "make_task('adroit_door', height=32, width=32).close()\n"
+        "kept = make_task('walker_walk', height=32, width=32); kept.reset(0); kept.render()"
+    )
+    assert ran.returncode == 0 and "Traceback" not in ran.stderr
+
+
 def test_subtrees_and_sites_belong_to_their_target() -> None:
     model = rendering.mujoco.MjModel.from_xml_string(XML)
     data = rendering.mujoco.MjData(model)
