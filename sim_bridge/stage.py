@@ -100,6 +100,7 @@ def _target_depths(model: mujoco.MjModel, bodies: tuple[str, ...]) -> np.ndarray
     """Of every camera, float64 [cameras]."""
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
-    middle = np.mean([data.subtree_com[model.body(body).id] for body in bodies], axis=0)
+    ids = [model.body(body).id for body in bodies]
+    middle = data.subtree_com[ids].mean(axis=0) if ids else model.stat.center
     forward = -data.cam_xmat.reshape(-1, 3, 3)[:, :, 2]
     return np.einsum("ij,ij->i", middle - data.cam_xpos, forward)
