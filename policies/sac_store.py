@@ -52,8 +52,8 @@ class StoredSac:
     state: dict[str, Any]
     path: Path
 
-    def restore(self, model: FastSAC) -> None:
-        """Put networks, optimisers, transitions and random numbers into ``model``, in place.
+    def restore_networks(self, model: FastSAC) -> None:
+        """Put networks, optimisers and temperature into ``model``, in place.
 
         :raises CheckpointError: they do not fit it.
         """
@@ -63,6 +63,16 @@ class StoredSac:
                 average.copy_(self.state["average"][name])
             with torch.no_grad():
                 model.log_ent_coef.copy_(self.state["log_ent_coef"])  # type: ignore[union-attr]
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{self.path}: of another task or network ({error})") from error
+
+    def restore(self, model: FastSAC) -> None:
+        """Put all that the next step depends on into ``model``, in place.
+
+        :raises CheckpointError: it does not fit it.
+        """
+        self.restore_networks(model)
+        try:
             for name, value in self.state["counters"].items():
                 setattr(model, name, value)
             buffer: Any = model.replay_buffer
@@ -81,9 +91,9 @@ class StoredSac:
 
 
 class SacStore:
-    """``training.pt`` in a run's folder, of the task called ``task``."""
+    """``training.pt`` in a run's folder, of the task called ``task`` (None: of any)."""
 
-    def __init__(self, folder: Path, task: str) -> None:
+    def __init__(self, folder: Path, task: str | None) -> None:
         self._path, self._task = folder / FILE, task
 
     def save(self, model: FastSAC, progress: SacProgress) -> None:
@@ -125,7 +135,7 @@ class SacStore:
             raise CheckpointError(f"{self._path}: truncated or no state ({error})") from error
         if not isinstance(state, dict) or state.get("format_version") != _FORMAT_VERSION:
             raise CheckpointError(f"{self._path}: not a teacher's training state of this release")
-        if state["task"] != self._task:
+        if self._task not in (None, state["task"]):
             raise CheckpointError(
                 f"{self._path}: trains for task {state['task']!r}, not for {self._task!r}"
             )

@@ -98,6 +98,11 @@ class TeacherConfig:
         "folder of a run to go on with, under its configuration; only --sac.rounds and "
         "--sac.stop-at may be new (runs that learn from rewards)",
     )
+    start_from: Path | None = parameter(
+        None,
+        "folder of a run that learned another task of the same robot from its rewards: its "
+        "networks are the start (a walker that can stand learns to walk, and not to crawl)",
+    )
     runs: Path = parameter(Path("runs/train"), "where the run's folder is made")
     imitation: ImitationConfig = field(default_factory=ImitationConfig)
     """with --expert"""
@@ -117,6 +122,7 @@ def resumed(config: TeacherConfig, stored: Mapping[str, Any]) -> TeacherConfig:
     try:
         expert, seed = stored["expert"], int(stored["seed"])
         sac = SacConfig(**stored["sac"])
+        start_from = stored.get("start_from")
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{config.resume}: not the run of a teacher of this release ({error!r})"
@@ -128,4 +134,5 @@ def resumed(config: TeacherConfig, stored: Mapping[str, Any]) -> TeacherConfig:
         )
     told = {name: getattr(config.sac, name) for name in ("rounds", "stop_at")}
     new = {name: value for name, value in told.items() if value != getattr(SacConfig(), name)}
-    return replace(config, seed=seed, sac=replace(sac, **new))
+    start = Path(start_from) if start_from else None
+    return replace(config, seed=seed, start_from=start, sac=replace(sac, **new))

@@ -11,7 +11,7 @@ from policies.base import PolicySpec
 from policies.evaluation import evaluate_states
 from policies.networks import StateNet, StateNetConfig
 from policies.preprocessing import Normalizer
-from policies.sac_store import SacProgress, SacStore
+from policies.sac_store import SacProgress, SacStore, StoredSac
 from policies.seeds import VALIDATION_SEEDS
 from policies.teacher import StateTeacher
 from policies.teacher_config import SacConfig
@@ -33,7 +33,8 @@ def learn(
     store: SacStore,
     report: Callable[[int, str], None],
     *,
-    resume: bool,
+    resume: bool = False,
+    start: StoredSac | None = None,
 ) -> tuple[StateTeacher, SacProgress]:
     """Train until ``config.rounds`` are done or ``config.stop_at`` is reached.
 
@@ -42,6 +43,7 @@ def learn(
 
     :param make: builds the task; called twice, since validation must not disturb training.
     :param store: where the state is kept. :param resume: go on with the state that lies there.
+    :param start: the networks to begin with, where not those of the seed.
     :param report: called after every round with its number, from 1, and a line about it.
     :return: the best round's teacher, and what the rounds scored.
     :raises CheckpointError: there is no state to go on with.
@@ -49,12 +51,14 @@ def learn(
     """
     stored = store.load() if resume else None
     progress = stored.progress if stored else SacProgress()
-    before, start = progress.duration_s, time.monotonic()
+    before, begun = progress.duration_s, time.monotonic()
     training, validation = make(), make()
     try:
         model = _make_model(training, config, seed, len(progress.returns) * config.episodes)
         if stored:
             stored.restore(model)
+        elif start:
+            start.restore_networks(model)
         steps = config.episodes * training.spec.episode_steps
         seeds = VALIDATION_SEEDS[: config.evaluation_episodes]
         while not _finished(progress, config):
@@ -62,7 +66,7 @@ def learn(
             teacher = _as_teacher(model, training.spec, config)
             score = evaluate_states(teacher.label, validation, seeds).mean_return
             progress.add(score, teacher.network.state_dict())
-            progress.duration_s = before + time.monotonic() - start
+            progress.duration_s = before + time.monotonic() - begun
             store.save(model, progress)
             done = len(progress.returns)
             report(done, f"{done * steps} steps, return {score:.0f}, best {progress.best:.0f}")

@@ -112,6 +112,7 @@ def _from_rewards(
         store,
         report,
         resume=config.resume is not None,
+        start=SacStore(config.start_from, None).load() if config.start_from else None,
     )
     task = make_task(task_name)
     try:

@@ -148,6 +148,20 @@ def test_a_resumed_run_may_be_longer(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines] == ["200", "300"]
 
 
+def test_a_run_may_start_from_the_networks_of_another(tmp_path: Path) -> None:
+    first, _ = train(TeacherConfig(sac=replace(SAC, rounds=6), runs=tmp_path / "first"))
+    sac = replace(SAC, rounds=1, warm_up=100)  # no gradient step is made
+    config = TeacherConfig(start_from=first.parent, sac=sac, seed=5, runs=tmp_path / "second")
+    second, _ = train(config, task="other")
+    stored = torch.load(first.parent / FILE, weights_only=True)["average"]["mu.weight"]
+    begun = StateTeacher.load(second).network.state_dict()["body.4.weight"]
+    assert torch.equal(stored, begun)
+    record = json.loads((second.parent / "results.json").read_text())["record"]
+    assert f"--start-from {first.parent.name}" in record["command"]
+    with pytest.raises(CheckpointError, match="of another task or network"):
+        train(replace(config, sac=replace(sac, hidden=8)), task="other")
+
+
 def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not the folder of a run"):
         train(TeacherConfig(resume=tmp_path))
