@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from policies.checkpoints import shipped_teachers
-from policies.teacher import StateTeacher
+from policies.teacher import has_teacher, shipped_teacher
 from sim_bridge.task import StepResult
 
 Mover = Callable[[StepResult], np.ndarray]
@@ -18,8 +17,8 @@ def make_mover(task: str, action_size: int, seed: int) -> Mover:
 
     :return: from a step's result to an action, float [A] in [-1, 1].
     """
-    if task in shipped_teachers():
-        teacher = StateTeacher.shipped(task)
+    if has_teacher(task):
+        teacher = shipped_teacher(task)
         return lambda result: teacher.label(result.state)
     rng = np.random.default_rng(seed)
     return lambda result: rng.uniform(-1, 1, action_size)

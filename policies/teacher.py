@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
+from policies.arm_expert import SCRIPTED_TASKS, ArmExpert
 from policies.base import PolicySpec
 from policies.checkpoint import (
     Checkpoint,
@@ -121,3 +122,16 @@ class StateTeacher:
         with torch.inference_mode(), single_thread():
             action = self.network(torch.from_numpy(self.state(state))[None])[0].numpy()
         return np.clip(action, -1, 1)
+
+
+def has_teacher(task: str) -> bool:
+    """Whether :func:`shipped_teacher` has one for ``task``."""
+    return task in SCRIPTED_TASKS or task in shipped_teachers()
+
+
+def shipped_teacher(task: str) -> Teacher:
+    """What ships to teach ``task``: a script, or a trained network.
+
+    :raises CheckpointError: nothing does, or its file cannot be used.
+    """
+    return ArmExpert(task) if task in SCRIPTED_TASKS else StateTeacher.shipped(task)

@@ -15,7 +15,7 @@ from policies.seeds import EVALUATION_SEEDS
 from policies.student import StudentPolicy
 from policies.student_config import StudentConfig
 from policies.student_training import CAMERA_SIZE, StudentTraining
-from policies.teacher import StateTeacher
+from policies.teacher import StateTeacher, shipped_teacher
 from samg_ros.threads import single_thread
 from sim_bridge.perturbations import make_perturbation
 from sim_bridge.scene import Scene
@@ -35,7 +35,7 @@ def train_student(
     :raises ConfigError: unknown task. :raises SimulationError: the simulator cannot start.
     """
     path = config.teacher
-    teacher = StateTeacher.load(path, task_name) if path else StateTeacher.shipped(task_name)
+    teacher = StateTeacher.load(path, task_name) if path else shipped_teacher(task_name)
     held_out = make_perturbation(
         "photos", task_name
     )  # now, not after the training: it may be missing

@@ -21,8 +21,10 @@ class TaskSpec:
 
     ``control_dt_s`` is the simulated time of one :meth:`Task.step`, action repeat included.
     ``targets`` names the objects of :meth:`Task.segmentation`: id ``i + 1`` is ``targets[i]``.
-    ``joint_names`` are what ``joint_states`` carries: hinge and slide joints, and the couplings
-    of several joints that an actuator moves; never the free joint of a body that floats.
+    ``actuated_joints`` are what ``joint_command`` names: joints, or the axes of a velocity of the
+    gripper, which ``joint_states`` does not carry. ``joint_names`` are what ``joint_states``
+    carries: hinge and slide joints, and the couplings of several joints that an actuator moves;
+    never the free joint of a body that floats.
     ``proprioception`` is the subset of ``joint_names`` that belongs to the robot.
     """
 
@@ -108,7 +110,7 @@ class Task(Protocol):
     def close(self) -> None: ...
 
 
-tasks: Registry = Registry("task", ("sim_bridge.adroit", "sim_bridge.dmc"))
+tasks: Registry = Registry("task", ("sim_bridge.adroit", "sim_bridge.arm", "sim_bridge.dmc"))
 """Factories ``(height, width, shadows) -> Task``, by name."""
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
@@ -41,6 +40,7 @@ def sim(task: Positional[str], options: OmitArgPrefixes[SimOptions]) -> None:
 
     :param task: name of the task, for example adroit_door.
     """
+    from policies.mover import make_mover
     from sim_bridge.reference_views import make_reference
     from sim_bridge.task import make_task
 
@@ -48,7 +48,7 @@ def sim(task: Positional[str], options: OmitArgPrefixes[SimOptions]) -> None:
     try:
         reference = make_reference(
             simulated,
-            _mover(task, simulated.spec.action_size, options.seed),
+            make_mover(task, simulated.spec.action_size, options.seed),
             seed=options.seed,
             views=options.views,
             parts=options.parts,
@@ -64,14 +64,3 @@ def main(argv: list[str]) -> int:
     args = protect_negative_clicks(argv)
     tyro.extras.subcommand_cli_from_dict(commands, prog="samg reference", args=args)
     return 0
-
-
-def _mover(task: str, action_size: int, seed: int) -> Callable:
-    from policies.checkpoints import shipped_teachers
-    from policies.teacher import StateTeacher
-
-    if task in shipped_teachers():
-        teacher = StateTeacher.shipped(task)
-        return lambda result: teacher.label(result.state)
-    rng = np.random.default_rng(seed)
-    return lambda result: rng.uniform(-1, 1, action_size)
