@@ -22,12 +22,20 @@ STRIDE = 9
 
 @dataclass(frozen=True)
 class TruthFrame:
-    """A frame to be masked. ``rgb``: uint8 [H, W, 3]. ``truth``: bool [H, W], all targets."""
+    """A frame to be masked.
+
+    ``rgb``: uint8 [H, W, 3]. ``targets``: uint8 [H, W], 0 or 1 + the target's index.
+    """
 
     seed: int
     step: int
     rgb: np.ndarray
-    truth: np.ndarray
+    targets: np.ndarray
+
+    @property
+    def truth(self) -> np.ndarray:
+        """Bool [H, W]: all targets."""
+        return self.targets > 0
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ def _episode(scene: Scene, act: Mover, seed: int, count: int) -> Iterator[TruthF
     result = scene.reset(seed)
     for taken in range(count):
         frame = scene.observe()
-        yield TruthFrame(seed, frame.step, frame.rgb, frame.targets > 0)
+        yield TruthFrame(seed, frame.step, frame.rgb, frame.targets)
         for _ in range(STRIDE if taken + 1 < count else 0):
             result = scene.step(act(result))
             if result.done or result.success:

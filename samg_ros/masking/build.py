@@ -9,7 +9,7 @@ import torch
 
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.encoders import Encoders
-from samg_ros.masking.finder import TargetFinder
+from samg_ros.masking.finders import make_finder
 from samg_ros.masking.many import ManyMasker
 from samg_ros.masking.masker import SamgMasker
 from samg_ros.masking.reference import Reference, find_reference
@@ -37,7 +37,7 @@ def build_many(references: Mapping[str, Reference], config: MaskerConfig) -> Man
     """
     encoders = build_encoders(config)
     distinct = {id(reference): reference for reference in references.values()}
-    finders = {key: TargetFinder(encoders, r, config) for key, r in distinct.items()}
+    finders = {key: make_finder(encoders, r, config) for key, r in distinct.items()}
     return ManyMasker(encoders, {camera: finders[id(r)] for camera, r in references.items()})
 
 

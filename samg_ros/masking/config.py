@@ -4,14 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from samg_ros.parameters import documented, parameter, validate
+from samg_ros.errors import ConfigError
+from samg_ros.parameters import documented, parameter, parameters_of, validate
+
+# SAM-G as published. Its models are another matter: EfficientViT-SAM-L1 and DINOv2 ViT-B/14.
+PAPER: dict[str, bool | int | float] = {
+    "views": 1,
+    "parts": True,
+    "negatives": True,
+    "clicks": False,
+    "agreement": 0.0,
+    "zoom": False,
+    "refine_steps": 2,
+    "scale_steps": 1000,
+    "feature_size": 448,
+}
 
 
 @documented
 @dataclass(frozen=True)
 class MaskerConfig:
-    """How frames are masked."""
+    """How frames are masked.
 
+    :raises ConfigError: a value out of range, or one that contradicts ``method: paper``.
+    """
+
+    method: str = parameter(
+        "best",
+        "'paper' sets the method's steps as published, 'best' leaves them as given",
+        choices=("best", "paper"),
+    )
     segmenter: str = parameter("sam2_hiera_tiny", "segmentation model")
     features: str = parameter("dinov2_small", "second feature model, or 'none'")
     segmenter_weights: str = parameter("", "file of the segmenter's weights; empty finds them")
@@ -31,10 +53,27 @@ class MaskerConfig:
     reference_grid: int = parameter(
         64, "cells a side on which reference features are averaged", low=8, high=256
     )
+    views: int = parameter(0, "views of the reference that are used; 0 uses all", low=0, high=256)
+    parts: bool = parameter(True, "a positive point on each part of a target")
+    negatives: bool = parameter(True, "negative points where a target is least alike")
     refine_steps: int = parameter(2, "decodes after the first one", low=0, high=4)
-    scale_steps: int = parameter(
-        1000, "steps of learning the weights of the three mask scales", low=0, high=10000
+    clicks: bool = parameter(
+        True, "a refinement clicks where the mask misses what is alike, and where it takes more"
     )
+    agreement: float = parameter(
+        1.0,
+        "weight, beside the predicted IoU, of how a mask agrees with what is alike, when one of "
+        "three is chosen; 0 chooses as published: learned weights, then the predicted IoU",
+        low=0.0,
+        high=10.0,
+    )
+    scale_steps: int = parameter(
+        1000,
+        "steps of learning the weights of the three mask scales (if agreement is 0)",
+        low=0,
+        high=10000,
+    )
+    zoom: bool = parameter(True, "look again, enlarged, where targets take up little of a frame")
     min_score: float = parameter(
         0.5, "predicted IoU below which a mask is low_confidence", low=0.0, high=1.0
     )
@@ -44,4 +83,16 @@ class MaskerConfig:
     threads: int = parameter(0, "torch CPU threads; 0 leaves torch's default", low=0, high=256)
 
     def __post_init__(self) -> None:
+        if self.method == "paper":
+            self._take(PAPER)
         validate(self)
+
+    def _take(self, preset: dict[str, bool | int | float]) -> None:
+        defaults = {declared.name: declared.default for declared in parameters_of(self)}
+        for name, value in preset.items():
+            given = getattr(self, name)
+            if given not in (value, defaults[name]):
+                raise ConfigError(
+                    f"{name} is {given}, but method 'paper' sets it to {value}; leave one out"
+                )
+            object.__setattr__(self, name, value)

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from samg_ros.masking.geometry import resize
+
 
 def target_features(feature_map: Tensor, mask: Tensor, points: Tensor, grid: int) -> Tensor:
     """The vectors that stand for a target in one view: the whole of it, then each of its parts.
@@ -20,7 +22,7 @@ def target_features(feature_map: Tensor, mask: Tensor, points: Tensor, grid: int
     :return: float [1 + P, C], L2-normalised.
     """
     resized = F.interpolate(feature_map, size=(grid, grid), mode="bilinear", align_corners=False)
-    cells = resized[0].flatten(1)[:, _cells_inside(mask, grid)]
+    cells = resized[0].flatten(1)[:, cells_inside(mask, grid)]
     whole = (cells.mean(1) + cells.amax(1)) / 2
     at = points[None, None] * 2 - 1
     parts = F.grid_sample(resized, at, align_corners=False, padding_mode="border")
@@ -46,7 +48,7 @@ def best_views(similarities: list[Tensor], present: Tensor) -> Tensor:
     :return: int [B, T], a view each.
     """
     size = similarities[0].shape[-2:]
-    found = torch.stack([_resize(s, *size) for s in similarities]).mean(0).flatten(-2).amax(-1)
+    found = torch.stack([resize(s, *size) for s in similarities]).mean(0).flatten(-2).amax(-1)
     parts = found[..., 1:] if found.shape[-1] > 1 else found
     return parts.mean(-1).masked_fill(~present, -torch.inf).argmax(2)
 
@@ -60,18 +62,11 @@ def likeness(similarities: list[Tensor], views: Tensor, height: int, width: int)
     chosen = []
     for cells in similarities:
         index = views[:, :, None, None, None, None].expand(-1, -1, 1, *cells.shape[3:])
-        chosen.append(_resize(cells.gather(2, index)[:, :, 0], height, width))
+        chosen.append(resize(cells.gather(2, index)[:, :, 0], height, width))
     return torch.stack(chosen).mean(0)
 
 
-def _resize(maps: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear, over the last two of any number of dimensions."""
-    flat = maps.flatten(1, -3)
-    fine = F.interpolate(flat, size=(height, width), mode="bilinear", align_corners=False)
-    return fine.unflatten(1, maps.shape[1:-2])
-
-
-def _cells_inside(mask: Tensor, grid: int) -> Tensor:
+def cells_inside(mask: Tensor, grid: int) -> Tensor:
     """Bool [grid * grid]: cells at least half covered; of a thin target the most covered."""
     covered = F.adaptive_avg_pool2d(mask[None, None], grid).flatten()
     return covered >= covered.amax().clamp(max=0.5)

@@ -6,15 +6,19 @@ Source: SAM-G (arXiv 2312.17116); the refinement is PerSAM's cascade (arXiv 2305
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from samg_ros.masking import choice
+from samg_ros.masking.choice import Chosen
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.correspondence import best_views, likeness, similarity
 from samg_ros.masking.encoders import Encoders, Seen
-from samg_ros.masking.geometry import boxes_of, inside, peak
+from samg_ros.masking.foreground import Foreground, ForegroundBank
 from samg_ros.masking.memory import reference_features, view_masks
+from samg_ros.masking.prompts import first_points, refined
 from samg_ros.masking.reference import Reference
 from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskBatch
 from samg_ros.masking.scale_weights import learn_scale_weights
@@ -41,28 +45,57 @@ class TargetFinder:
     def __call__(self, images: Tensor, seen: Seen) -> MaskBatch:
         """:param images: the frames that were seen, uint8 [B, H, W, 3], on the device."""
         height, width = images.shape[1:3]
-        embedding = seen.embedding
+        foreground = self._bank(seen.maps)
+        alike = self._alike(seen, height, width)
+        prompts = Prompts(*first_points(alike, self.config.negatives))
+        found = self._decode(seen, prompts, foreground, first=True)
+        for _ in range(self.config.refine_steps):
+            masks = self._segmenter.to_image(found.logits, height, width) > 0
+            clicks = foreground if self.config.clicks else None
+            prompts = refined(
+                replace(prompts, masks=found.logits),
+                masks,
+                alike[:, :, 0],
+                self.config.negatives,
+                clicks,
+            )
+            found = self._decode(seen, prompts, foreground)
+        masks = self._segmenter.to_image(found.logits, height, width) > 0
+        return self._result(images, masks, found.score, prompts)
+
+    def _alike(self, seen: Seen, height: int, width: int) -> Tensor:
+        """Likeness to the best view's whole and parts, float [B, T, V, height, width]."""
         similarities = self._compare(seen.maps, self._reference.vectors)
         views = best_views(similarities, self._reference.present)
-        alike = likeness(similarities, views, height, width)
-        points, labels = _first_points(alike)
-        logits, scores = self._segmenter.decode(embedding, Prompts(points, labels))
-        best = (logits * self._weights[None, ..., None, None]).sum(2)
-        score = (scores * self._weights).sum(2)
-        for _ in range(self.config.refine_steps):
-            boxes = boxes_of(self._segmenter.to_image(best, height, width) > 0)
-            points, labels = _add_negative(points, labels, alike[:, :, 0], boxes)
-            prompts = Prompts(points, labels, boxes, best)
-            best, score = _take_best(*self._segmenter.decode(embedding, prompts))
-        masks = self._segmenter.to_image(best, height, width) > 0
-        return self._result(images, masks, score, points, labels)
+        return likeness(similarities, views, height, width)
+
+    def _decode(
+        self, seen: Seen, prompts: Prompts, foreground: Foreground, *, first: bool = False
+    ) -> Chosen:
+        """Decode and choose one of the three masks."""
+        logits, scores = self._segmenter.decode(seen.embedding, prompts)
+        if self.config.agreement:
+            agreed = choice.agreement(self._segmenter, logits, foreground)
+            return choice.best(logits, scores, scores + self.config.agreement * agreed)
+        return (
+            choice.weighted(logits, scores, self._weights)
+            if first
+            else choice.best(logits, scores)
+        )
 
     @torch.inference_mode()
     def _set_reference(self, encoders: Encoders, reference: Reference) -> None:
-        """Compute the targets' features and scale weights from the reference's views."""
+        """Compute what is remembered of the reference's views."""
         seen = [encoders(torch.from_numpy(view.image)[None]) for view in reference.views]
-        view_maps = [s.maps for s in seen]
-        self._reference = reference_features(reference, view_maps, self.config.reference_grid)
+        view_maps = [looked.maps for looked in seen]
+        grid = self.config.reference_grid
+        self._reference = reference_features(reference, view_maps, grid)
+        self._bank = ForegroundBank(reference, view_maps, grid)
+        if not self.config.agreement:
+            self._weights = self._learn_weights(reference, seen)
+
+    def _learn_weights(self, reference: Reference, seen: Sequence[Seen]) -> Tensor:
+        """The weights of the three mask scales, float [T, 3]."""
         height, width = _reduced(reference.views[0].image.shape[:2])
         masks = view_masks(reference, height, width, self.device)
         generator = torch.Generator().manual_seed(0)
@@ -71,7 +104,7 @@ class TargetFinder:
             for view, looked in enumerate(seen):
                 logits.append(self._first_logits(looked, view, generator, height, width))
         with single_thread():
-            self._weights = learn_scale_weights(
+            return learn_scale_weights(
                 torch.stack(logits),
                 masks.repeat(REFERENCE_VARIANTS, 1, 1, 1),
                 self._reference.present.t().repeat(REFERENCE_VARIANTS, 1),
@@ -83,10 +116,10 @@ class TargetFinder:
     ) -> Tensor:
         """The first decode of one view, its features a little noisy: float [T, 3, H, W]."""
         noisy = [_disturbed(v[:, view : view + 1], generator) for v in self._reference.vectors]
-        similarities = self._compare(seen.maps, noisy)
         first = torch.zeros(1, len(self.target_names), dtype=torch.long, device=self.device)
-        points, labels = _first_points(likeness(similarities, first, height, width))
-        logits, _ = self._segmenter.decode(seen.embedding, Prompts(points, labels))
+        alike = likeness(self._compare(seen.maps, noisy), first, height, width)
+        prompts = Prompts(*first_points(alike, self.config.negatives))
+        logits, _ = self._segmenter.decode(seen.embedding, prompts)
         flat = self._segmenter.to_image(logits.flatten(1, 2), height, width)
         return flat.unflatten(1, logits.shape[1:3])[0]
 
@@ -94,38 +127,15 @@ class TargetFinder:
         """Similarity of every cell to every vector: for each map, float [B, T, K, V, h, w]."""
         return [similarity(m, v) for m, v in zip(maps, vectors, strict=True)]
 
-    def _result(self, images, masks, score, points, labels) -> MaskBatch:
+    def _result(self, images: Tensor, masks: Tensor, score: Tensor, prompts: Prompts) -> MaskBatch:
         lost = (score < self.config.lost_score) | ~masks.flatten(2).any(2)
         status = torch.where(score < self.config.min_score, LOW_CONFIDENCE, FOUND)
         status = status.masked_fill(lost, LOST).to(torch.int8)
         masks = masks & ~lost[..., None, None]
         union = masks.any(1)
-        return MaskBatch(images * union[..., None], union, masks, score, status, points, labels)
-
-
-def _first_points(alike: Tensor) -> tuple[Tensor, Tensor]:
-    """Most and least alike pixel of each target, then the most alike of each part."""
-    positives, _ = peak(alike)
-    negative, _ = peak(alike[:, :, :1], lowest=True)
-    points = torch.cat([positives[:, :, :1], negative, positives[:, :, 1:]], 2)
-    labels = torch.ones(points.shape[:3], dtype=torch.int, device=points.device)
-    labels[:, :, 1] = 0
-    return points, labels
-
-
-def _add_negative(points, labels, alike: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Append each box's least alike pixel as a negative point."""
-    outside = ~inside(boxes, *alike.shape[-2:])
-    negative, _ = peak(alike.masked_fill(outside, torch.inf), lowest=True)
-    points = torch.cat([points, negative[:, :, None]], 2)
-    return points, torch.cat([labels, torch.zeros_like(labels[:, :, :1])], 2)
-
-
-def _take_best(logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """The mask of best predicted IoU: [B, T, M, M] of [B, T, 3, M, M], and its score [B, T]."""
-    score, index = scores.max(2)
-    at = index[..., None, None, None].expand(-1, -1, 1, *logits.shape[-2:])
-    return logits.gather(2, at)[:, :, 0], score
+        return MaskBatch(
+            images * union[..., None], union, masks, score, status, prompts.points, prompts.labels
+        )
 
 
 def _reduced(size: tuple[int, ...]) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # The box of an empty mask: nearly the whole frame, so that the next decode may find it again.
@@ -44,6 +45,13 @@ def inside(boxes: Tensor, height: int, width: int) -> Tensor:
     columns = (x >= boxes[..., 0:1] - ROUNDING) & (x <= boxes[..., 2:3] + ROUNDING)
     rows = (y >= boxes[..., 1:2] - ROUNDING) & (y <= boxes[..., 3:4] + ROUNDING)
     return rows.unsqueeze(-1) & columns.unsqueeze(-2)
+
+
+def resize(maps: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear, over the last two of any number of dimensions."""
+    flat = maps.flatten(1, -3)
+    fine = F.interpolate(flat, size=(height, width), mode="bilinear", align_corners=False)
+    return fine.unflatten(1, maps.shape[1:-2])
 
 
 def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from samg_ros.errors import ConfigError
 from samg_ros.masking.encoders import Encoders, Seen
-from samg_ros.masking.finder import TargetFinder
+from samg_ros.masking.finders import Finder
 from samg_ros.masking.frames import CameraFrame, FrameMask
 from samg_ros.masking.result import STATUS_NAMES, MaskBatch
 
@@ -26,7 +26,7 @@ class ManyMasker:
     :param finders: by camera; one finder may serve several cameras.
     """
 
-    def __init__(self, encoders: Encoders, finders: Mapping[str, TargetFinder]) -> None:
+    def __init__(self, encoders: Encoders, finders: Mapping[str, Finder]) -> None:
         self._look = encoders
         self._finders = dict(finders)
         self.device = encoders.device

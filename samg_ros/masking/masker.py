@@ -6,7 +6,7 @@ from torch import Tensor
 
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.encoders import Encoders
-from samg_ros.masking.finder import TargetFinder
+from samg_ros.masking.finders import make_finder
 from samg_ros.masking.reference import Reference
 from samg_ros.masking.result import MaskBatch
 from samg_ros.models.base import FeatureExtractor, Segmenter
@@ -29,7 +29,7 @@ class SamgMasker:
         self.device = segmenter.device
         self.target_names = reference.names
         self._look = Encoders(segmenter, features)
-        self._find = TargetFinder(self._look, reference, config)
+        self._find = make_finder(self._look, reference, config)
 
     def __call__(self, images: Tensor) -> MaskBatch:
         """Mask a batch of frames of one size.

@@ -19,6 +19,8 @@ CPU = torch.device("cpu")
 SIZE = 128
 FEATURE_SIZE = 112
 DINO_LAYERS = 4
+# The steps as published; several views and any models.
+PUBLISHED = {"clicks": False, "agreement": 0.0, "zoom": False}
 
 
 def sam2(size: int) -> Sam2Model:

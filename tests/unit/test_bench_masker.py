@@ -24,7 +24,13 @@ from samg_ros.masking.masker import SamgMasker
 from samg_ros.masking.reference import Reference, Target, View
 
 # As in the paper, but for the sizes; nothing is called lost, which the paper does not know.
-PAPER = {"device": "cpu", "precision": "fp32", "refine_steps": 2, "lost_score": 0.0}
+PAPER = {
+    "device": "cpu",
+    "precision": "fp32",
+    "refine_steps": 2,
+    "lost_score": 0.0,
+    **small.PUBLISHED,
+}
 TINY = ["--input-size", "128", "--feature-size", "56", "--reference-size", "128"]
 QUICK = [*TINY, "--device", "cpu", "--precision", "fp32", "--scale-steps", "2", "--repeats", "2"]
 

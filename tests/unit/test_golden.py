@@ -27,6 +27,7 @@ SMALL = {
     "input_size": small.SIZE,
     "feature_size": small.FEATURE_SIZE,
     "scale_steps": 20,
+    **small.PUBLISHED,
 }
 
 
@@ -129,7 +130,9 @@ def real() -> tuple[Pair, Reference]:
         pytest.skip(f"the weights cannot be had here: {error}")
     whole = Reference.load(shipped_reference("adroit_door"))
     reference = Reference(whole.views[:3], whole.about)
-    config = MaskerConfig(device="cpu", precision="fp32", input_size=256, scale_steps=100)
+    config = MaskerConfig(
+        device="cpu", precision="fp32", input_size=256, scale_steps=100, **small.PUBLISHED
+    )
     sam = small.sam2(config.input_size)
     sam.load_state_dict(load_file(sam_file.path))
     dino = Dinov2Model(

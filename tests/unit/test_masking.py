@@ -559,7 +559,7 @@ class TestStatuses:
 
 class TestPrompts:
     def test_of_each_decode(self):
-        masker, script = scripted()
+        masker, script = scripted(**small.PUBLISHED)
         script.logits[0, :, 4:8, 2:10] = 2
         script.logits[0, :, :4] = script.logits[0, :, 8:] = -1
         script.logits[0, :, 4:8, :2] = script.logits[0, :, 4:8, 10:] = -1
@@ -580,7 +580,7 @@ class TestPrompts:
             assert (added <= torch.tensor(box[2:]) + 1e-6).all()
 
     def test_the_first_mask_is_the_weighted_sum(self):
-        masker, script = scripted(refine_steps=0)
+        masker, script = scripted(refine_steps=0, **small.PUBLISHED)
         left, right = torch.full((2, 16, 16), -1.0)
         left[:, :8] = right[:, 8:] = 1.5
         script.logits[0] = torch.stack([left, right, right])
@@ -638,8 +638,8 @@ class TestRandomModels:
         assert batch.mask.shape == (2, 45, 70) and batch.mask.dtype == torch.bool
         assert batch.target_masks.shape == (2, 2, 45, 70)
         assert batch.scores.shape == batch.status.shape == (2, 2)
-        # The ball's two part points, and as many for the cup.
-        assert batch.points.shape == (2, 2, 6, 2) and batch.labels.shape == (2, 2, 6)
+        # Two of the whole, two of parts, and three with each refinement.
+        assert batch.points.shape == (2, 2, 10, 2) and batch.labels.shape == (2, 2, 10)
         assert ((batch.points > 0) & (batch.points < 1)).all()
 
     def test_the_same_twice(self, random_masker: SamgMasker):
