@@ -35,14 +35,14 @@ class Curves:
 
     @property
     def position(self) -> int:
-        """Bytes written so far; they are handed to the system first."""
-        self._file.flush()
+        """Bytes written so far."""
         return self._file.tell()
 
     def record(self, kind: str, frames: int, **values: float) -> None:
         """One point of the curves of ``kind``, at ``frames``."""
         line = json.dumps({"kind": kind, "frames": frames, **values})
         self._file.write(line.encode() + b"\n")
+        self._file.flush()  # for whoever watches
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(f"{kind}/{name}", value, frames)

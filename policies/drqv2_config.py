@@ -86,6 +86,9 @@ class DrQV2Config:
     )
     evaluate_every: int = parameter(20_000, "frames between evaluations", low=1, high=10**9)
     evaluation_episodes: int = parameter(10, "episodes an evaluation", low=1, high=50)
+    score_episodes: int = parameter(
+        20, "episodes of the final score, on seeds of its own; 0 leaves it out", low=0, high=20
+    )
     log_every: int = parameter(2000, "frames between points of the loss curves", low=1, high=10**9)
     checkpoint_every: int = parameter(
         20_000, "frames that a killed run loses at most", low=1, high=10**9

@@ -152,8 +152,10 @@ class DrQV2Run:
         """Score the best agent on the seeds that nothing was chosen on; write the results."""
         best = DrQV2Policy.load(self._checkpoint, self._task_name)
         self._training.agent.net.load_state_dict(best.network.state_dict())
-        results = self._play(EVALUATION_SEEDS)
-        scores = {f"{self._config.mask} return": results.mean_return}
+        results = self._play(EVALUATION_SEEDS[: self._config.score_episodes])
+        scores = {}
+        if results.episodes:
+            scores[f"{self._config.mask} return"] = results.mean_return
         if _has_success(results):
             scores[self._config.mask] = results.success_rate
         record = self._record(scores)

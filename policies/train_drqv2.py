@@ -21,6 +21,7 @@ from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.reference import Reference, find_reference
 from samg_ros.models.base import choose_device
 from sim_bridge.scene import Scene
+from sim_bridge.task import tasks
 from sim_bridge.vector import VectorScenes
 
 
@@ -40,6 +41,8 @@ def train_drqv2(
     :raises ConfigError: unknown task, options that contradict each other, or it has diverged.
     :raises SimulationError: the simulator cannot start, or a worker died.
     """
+    if make_scene is None:
+        tasks.get(task_name)  # an unknown name is told before anything is started
     resumed = config.resume
     if resumed:
         config = resumed_config(task_name, config, resumed)

@@ -96,6 +96,7 @@ def test_it_learns(tmp_path: Path) -> None:
         stddev_steps=800,
         evaluate_every=800,
         evaluation_episodes=10,
+        score_episodes=20,
         replay_capacity=2000,
     )
     lines: list[str] = []
@@ -158,20 +159,26 @@ def is_running(pid: int) -> bool:
     return state != "Z"  # ended, but nobody asked for its exit status
 
 
-def test_a_finished_run_can_be_prolonged(whole: Path, tmp_path: Path) -> None:
-    short = train(replace(smoke_config(tmp_path), frames=500))
+def test_a_finished_run_can_be_prolonged_and_evaluations_disturb_nothing(
+    whole: Path, tmp_path: Path
+) -> None:
+    config = replace(smoke_config(tmp_path), frames=500, evaluate_every=10**6, score_episodes=0)
+    short = train(config)
+    assert json.loads((short / "results.json").read_text())["record"]["scores"] == {}
     assert train(DrQV2Config(resume=short, frames=700)) == short
     config = json.loads((short / "config.json").read_text())
     assert config["frames"] == 700
     ours, theirs = (read_curves(folder) for folder in (short, whole))
+    assert ours["evaluation/episode_return"][0] == [500, 700]
     assert ours["update/critic_loss"] == theirs["update/critic_loss"]
     assert ours["training/episode_return"] == theirs["training/episode_return"]
 
 
 def test_the_checkpoint_plays_as_it_was_scored(whole: Path) -> None:
     policy = load_policy(whole / f"{TASK}.safetensors", TASK)
-    results = evaluate(policy, block_scene(), make_mask_source("oracle"), EVALUATION_SEEDS)
+    results = evaluate(policy, block_scene(), make_mask_source("oracle"), EVALUATION_SEEDS[:5])
     stored = json.loads((whole / "results.json").read_text())["episodes"]
+    assert len(stored) == 5
     for episode, (index, expected) in zip(results.episodes, enumerate(stored), strict=True):
         assert episode.seed == expected["seed"] == EVALUATION_SEEDS[index]
         # One picture or several at a time round differently.
@@ -220,6 +227,8 @@ def test_updates_keep_their_share_whatever_the_number_of_environments(tmp_path: 
 
 
 def test_what_cannot_be_resumed_says_why(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown task 'nonsense'; choose one of"):
+        train_drqv2("nonsense", smoke_config(tmp_path), lambda *_: None)
     with pytest.raises(ConfigError, match="not the folder of a run"):
         train(DrQV2Config(resume=tmp_path))
     with pytest.raises(ConfigError, match="own configuration: batch_size is 8 there, not 9"):
