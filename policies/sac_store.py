@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from policies.preprocessing import Normalizer
 from samg_ros.errors import CheckpointError
 from samg_ros.offline.atomic import replacing
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from policies.fast_sac import FastSAC
 
 FILE = "training.pt"
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 _ROWS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
@@ -49,6 +50,7 @@ class StoredSac:
     """What :meth:`SacStore.load` read."""
 
     progress: SacProgress
+    normalizer: Normalizer
     state: dict[str, Any]
     path: Path
 
@@ -96,7 +98,7 @@ class SacStore:
     def __init__(self, folder: Path, task: str | None) -> None:
         self._path, self._task = folder / FILE, task
 
-    def save(self, model: FastSAC, progress: SacProgress) -> None:
+    def save(self, model: FastSAC, progress: SacProgress, normalizer: Normalizer) -> None:
         """Write the state; a process that is killed meanwhile leaves the one before it.
 
         :raises OutputError: the disk refuses it.
@@ -110,6 +112,7 @@ class SacStore:
             "weights": progress.weights,
             "duration_s": progress.duration_s,
             "parameters": model.get_parameters(),
+            "normalizer": asdict(normalizer),
             "average": model.average,
             "log_ent_coef": model.log_ent_coef.detach(),  # type: ignore[union-attr]
             "counters": {name: getattr(model, name) for name in ("num_timesteps", "_n_updates")},
@@ -140,4 +143,5 @@ class SacStore:
                 f"{self._path}: trains for task {state['task']!r}, not for {self._task!r}"
             )
         progress = SacProgress(state["returns"], state["weights"], state["duration_s"])
-        return StoredSac(progress, state, self._path)
+        normalizer = Normalizer(**{name: tuple(v) for name, v in state["normalizer"].items()})
+        return StoredSac(progress, normalizer, state, self._path)

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from policies.preprocessing import Normalizer
 from policies.seeds import training_seed
 from sim_bridge.task import Task
 
@@ -17,15 +18,19 @@ class StateEnv(gymnasium.Env):
     An episode's end is a time limit, never a failure: it is told as a truncation, so that the
     value after it counts. Rewards are those of :meth:`sim_bridge.task.Task.step`.
 
+    :param normalizer: of the states, before they are handed on.
     :param run_seed: the run's seed, which chooses the seeds of its episodes.
     :param episode: number of the first episode.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (gymnasium's own declaration)
 
-    def __init__(self, task: Task, run_seed: int, episode: int = 0) -> None:
-        self._task, self._run_seed, self._episode = task, run_seed, episode
-        size = task.reset(training_seed(run_seed, episode)).state.size
+    def __init__(
+        self, task: Task, normalizer: Normalizer, run_seed: int, episode: int = 0
+    ) -> None:
+        self._task, self._normalizer = task, normalizer
+        self._run_seed, self._episode = run_seed, episode
+        size = len(normalizer.mean)
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self.action_space = gymnasium.spaces.Box(-1, 1, (task.spec.action_size,), np.float32)
 
@@ -35,9 +40,9 @@ class StateEnv(gymnasium.Env):
         """Begin the run's next episode; ``seed`` is the trainer's own and is not heeded."""
         result = self._task.reset(training_seed(self._run_seed, self._episode))
         self._episode += 1
-        return result.state.astype(np.float32), {}
+        return self._normalizer(result.state), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """:param action: float32 [A] in [-1, 1]. :return: float32 [S], reward, flags, {}."""
         result = self._task.step(action)
-        return result.state.astype(np.float32), result.reward, False, result.done, {}
+        return self._normalizer(result.state), result.reward, False, result.done, {}

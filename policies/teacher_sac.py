@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from policies.base import PolicySpec
 from policies.evaluation import evaluate_states
 from policies.networks import StateNet, StateNetConfig
 from policies.preprocessing import Normalizer
 from policies.sac_store import SacProgress, SacStore, StoredSac
-from policies.seeds import VALIDATION_SEEDS
+from policies.seeds import VALIDATION_SEEDS, training_seed
 from policies.teacher import StateTeacher
 from policies.teacher_config import SacConfig
 from samg_ros.errors import ConfigError
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 _START_TEMPERATURE = "auto_0.1"  # learned from here; rewards are at most 2 a control step
 _STEPS_AT_ONCE = 10  # driven, then learned: going back and forth costs time
+_RANDOM_EPISODES = 4  # what the states' mean and spread are measured on
+_STATE_STD_FLOOR = 0.1  # in the state's units; a touch that random driving never felt stays small
 _MOST_TRANSITIONS = 1_000_000
 
 
@@ -54,7 +58,10 @@ def learn(
     before, begun = progress.duration_s, time.monotonic()
     training, validation = make(), make()
     try:
-        model = _make_model(training, config, seed, len(progress.returns) * config.episodes)
+        known = stored or start
+        normalizer = known.normalizer if known else _measure(training, seed)
+        episode = len(progress.returns) * config.episodes
+        model = _make_model(training, normalizer, config, seed, episode)
         if stored:
             stored.restore(model)
         elif start:
@@ -63,14 +70,14 @@ def learn(
         seeds = VALIDATION_SEEDS[: config.evaluation_episodes]
         while not _finished(progress, config):
             model.learn(steps, reset_num_timesteps=False)
-            teacher = _as_teacher(model, training.spec, config)
+            teacher = _as_teacher(model, normalizer, training.spec, config)
             score = evaluate_states(teacher.label, validation, seeds).mean_return
             progress.add(score, teacher.network.state_dict())
             progress.duration_s = before + time.monotonic() - begun
-            store.save(model, progress)
+            store.save(model, progress, normalizer)
             done = len(progress.returns)
             report(done, f"{done * steps} steps, return {score:.0f}, best {progress.best:.0f}")
-        teacher = _as_teacher(model, training.spec, config)
+        teacher = _as_teacher(model, normalizer, training.spec, config)
         teacher.network.load_state_dict(progress.weights)
     finally:
         training.close()
@@ -82,7 +89,21 @@ def _finished(progress: SacProgress, config: SacConfig) -> bool:
     return len(progress.returns) >= config.rounds or progress.best >= config.stop_at
 
 
-def _make_model(task: Task, config: SacConfig, seed: int, episode: int) -> FastSAC:
+def _measure(task: Task, seed: int) -> Normalizer:
+    """Mean and spread under random actions: unnormalised, velocities of tens drown the rest."""
+    rng = np.random.default_rng(seed)
+    states = []
+    for episode in range(_RANDOM_EPISODES):
+        result = task.reset(training_seed(seed, episode))
+        while not result.done:
+            states.append(result.state)
+            result = task.step(rng.uniform(-1, 1, task.spec.action_size))
+    return Normalizer.fit(np.stack(states), _STATE_STD_FLOOR)
+
+
+def _make_model(
+    task: Task, normalizer: Normalizer, config: SacConfig, seed: int, episode: int
+) -> FastSAC:
     try:
         from policies.fast_sac import FastSAC
         from policies.teacher_env import StateEnv
@@ -93,7 +114,7 @@ def _make_model(task: Task, config: SacConfig, seed: int, episode: int) -> FastS
     steps = config.rounds * config.episodes * task.spec.episode_steps
     return FastSAC(
         "MlpPolicy",
-        StateEnv(task, seed, episode),
+        StateEnv(task, normalizer, seed, episode),
         learning_rate=config.learning_rate,
         buffer_size=min(steps, _MOST_TRANSITIONS),
         learning_starts=config.warm_up,
@@ -112,17 +133,17 @@ def _make_model(task: Task, config: SacConfig, seed: int, episode: int) -> FastS
     )
 
 
-def _as_teacher(model: FastSAC, spec: TaskSpec, config: SacConfig) -> StateTeacher:
+def _as_teacher(
+    model: FastSAC, normalizer: Normalizer, spec: TaskSpec, config: SacConfig
+) -> StateTeacher:
     """The averaged actor's mean as a teacher; its weights are copied."""
-    size = model.observation_space.shape[0]  # type: ignore[index]
+    size = len(normalizer.mean)
     network = StateNet(StateNetConfig(size, spec.action_size, config.hidden, "relu", True))
     ours = network.state_dict()
     for layer, name in (("body.0", "latent_pi.0"), ("body.2", "latent_pi.2"), ("body.4", "mu")):
         for kind in ("weight", "bias"):
             ours[f"{layer}.{kind}"] = model.average[f"{name}.{kind}"].clone()
     network.load_state_dict(ours)
-    # The state as it is: what random driving shows of its spread is not what a good one shows.
-    identity = Normalizer((0.0,) * size, (1.0,) * size)
     return StateTeacher(
-        PolicySpec.from_task(spec, image_size=256, frame_stack=1), identity, network
+        PolicySpec.from_task(spec, image_size=256, frame_stack=1), normalizer, network
     )
