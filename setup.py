@@ -25,9 +25,11 @@ EXTRAS = {
     "ros": [] if os.environ.get("ROS_DISTRO") else ROS_WHEELS,
     "bag": ["rosbags==0.11.9", "mcap>=1.2", "zstandard"],
     "weights": ["onnx>=1.16", "onnxruntime>=1.18"],
-    "train": ["stable-baselines3>=2.9,<3", "rliable", "tensorboard>=2.16"],
+    # rliable needs arch below 8, which cannot be imported beside pandas 3.
+    "train": ["stable-baselines3>=2.9,<3", "rliable", "pandas<3", "tensorboard>=2.16"],
 }
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
+EXTRAS["ray"] = ["ray>=2.9"]
 EXTRAS["test"] = ["pytest"]
 EXTRAS["dev"] = ["pytest", "hypothesis", "ruff", "mypy"]
 
