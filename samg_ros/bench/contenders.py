@@ -51,6 +51,12 @@ def check(config: MaskerConfig, reference_size: int) -> None:
             factory(None, size, META, torch.float32)
 
 
+def input_size(config: MaskerConfig) -> int:
+    """The side of the segmenter's input in px, also where the configuration leaves it to it."""
+    factory = models.get(config.segmenter)
+    return int(factory(None, config.input_size, META, torch.float32).input_size)
+
+
 def missing_weights(config: MaskerConfig) -> str:
     """Why a model's weights cannot be had, or nothing where they can (they are fetched then)."""
     wanted = ((config.segmenter, config.segmenter_weights), (_dino(config), _dino_weights(config)))

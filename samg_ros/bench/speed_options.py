@@ -29,7 +29,7 @@ class MaskerBench:
     reference: str = parameter("", "reference .npz; empty takes the task's")
     batches: tuple[int, ...] = parameter((1, 4), "numbers of frames masked together")
     segmenters: tuple[str, ...] = parameter((), "segmentation models to compare")
-    input_sizes: tuple[int, ...] = parameter((), "sides of the segmenter's input, px")
+    input_sizes: tuple[int, ...] = parameter((), "sides of the segmenter's input, px; 0: its own")
     feature_sizes: tuple[int, ...] = parameter((), "sides of the second model's input, px")
     precisions: tuple[str, ...] = parameter((), "number types: auto, fp32, bf16, fp16")
     devices: tuple[str, ...] = parameter((), "torch devices: auto, cpu, cuda, ...")
@@ -57,19 +57,23 @@ class MaskerBench:
 
     def __post_init__(self) -> None:
         validate(self)
-        for name in ("batches", "input_sizes", "feature_sizes"):
-            if any(value < 1 for value in getattr(self, name)):
-                raise ConfigError(f"{name} are {getattr(self, name)}; each must be at least 1")
+        for name, least in (("batches", 1), ("input_sizes", 0), ("feature_sizes", 1)):
+            if any(value < least for value in getattr(self, name)):
+                values = getattr(self, name)
+                raise ConfigError(f"{name} are {values}; each must be at least {least}")
         if not self.batches:
             raise ConfigError("batches is empty; name at least one size, such as 1")
 
 
 def configurations(bench: MaskerBench, masker: MaskerConfig) -> list[MaskerConfig]:
-    """The masker's options for every combination; ``auto`` devices and precisions by name.
+    """The masker's options for every combination.
+
+    What is left to the machine or the model (``auto``, an input size of 0) is told by name, since
+    rows are compared by it.
 
     :raises ConfigError: a device, precision, model or size that cannot be used here.
     """
-    from samg_ros.bench.contenders import check
+    from samg_ros.bench.contenders import check, input_size
     from samg_ros.models.base import choose_device, choose_dtype
 
     if masker.segmenter_weights and len(bench.segmenters) > 1:
@@ -82,7 +86,7 @@ def configurations(bench: MaskerBench, masker: MaskerConfig) -> list[MaskerConfi
         precision = _name(choose_dtype(config.precision, device))
         config = replace(config, device=str(device), precision=precision)
         check(config, bench.reference_size)
-        found.append(config)
+        found.append(replace(config, input_size=input_size(config)))
     return list(dict.fromkeys(found))
 
 

@@ -45,7 +45,11 @@ class MaskerConfig:
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     input_size: int = parameter(
-        512, "side of the segmenter's square input", unit="px", low=128, high=2048
+        0,
+        "side of the segmenter's square input; 0 takes the model's own (see `samg models`)",
+        unit="px",
+        low=0,
+        high=2048,
     )
     feature_size: int = parameter(
         224, "side of the second feature model's square input", unit="px", low=56, high=1022

@@ -98,12 +98,20 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """``auto`` takes bf16 where the hardware computes in it, else fp32."""
+    """``auto`` takes bf16 where the hardware computes in it, else fp32.
+
+    :raises ConfigError: unknown, or one in which the device is unusably slow.
+    """
     if name == "auto":
         return torch.bfloat16 if _has_bf16(device) else torch.float32
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if name not in dtypes:
         raise ConfigError(f"precision {name!r}; choose one of: auto, {', '.join(dtypes)}")
+    if name == "fp16" and device.type == "cpu":
+        # Some convolutions have no fast kernel there: an image takes minutes.
+        raise ConfigError(
+            "precision 'fp16' is unusably slow on a CPU; choose bf16 or fp32, or a CUDA device"
+        )
     return dtypes[name]
 
 

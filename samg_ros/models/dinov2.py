@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from samg_ros.errors import ConfigError
 from samg_ros.models.loading import build
 from samg_ros.models.registry import models
 from samg_ros.models.sizes import Sizes
@@ -61,7 +62,8 @@ class Dinov2Features:
 
     :param layer: the hidden state to take, 1-based; layers above it are dropped. The final layer
         norm is applied only to the last layer, as the model itself does.
-    :raises ConfigError: ``input_size`` is not a multiple of the 14 px patch.
+    :raises ConfigError: ``input_size`` is not a multiple of the 14 px patch, or there is no such
+        layer.
     """
 
     def __init__(
@@ -75,7 +77,13 @@ class Dinov2Features:
         self.input_size = SIZES.choose("DINOv2", input_size)
         self.device = device
         self._dtype = dtype
-        self._normed = layer == len(model.encoder.layer)
+        depth = len(model.encoder.layer)
+        if layer not in range(1, depth + 1):
+            raise ConfigError(
+                f"DINOv2 layer {layer!r}: this model has layers 1 to {depth}; a record beside the "
+                "weights calls it feature_layer"
+            )
+        self._normed = layer == depth
         model.encoder.layer = model.encoder.layer[:layer]
         self.network = model.eval().requires_grad_(False).to(device, dtype)
         self._mean = torch.tensor(IMAGE_MEAN, device=device).view(1, 3, 1, 1)
@@ -110,7 +118,7 @@ def _extractor(
 
     size = SIZES.choose(f"DINOv2 {vit.name}", input_size)
     network = build(lambda: Dinov2Model(dinov2_config(vit)), path, device)
-    return Dinov2Features(network, layer or vit.layers, size, device, dtype)
+    return Dinov2Features(network, vit.layers if layer is None else layer, size, device, dtype)
 
 
 @models.register("dinov2_small")

@@ -1,7 +1,8 @@
 """Segmenters and feature extractors by name.
 
 An entry is a factory ``(path | None, input_size, device, dtype)``. None gives random weights, an
-input size of 0 the model's own; a device of ``meta`` gives shapes without numbers.
+input size of 0 the model's own (its module's ``SIZES``); a device of ``meta`` gives shapes without
+numbers.
 """
 
 from samg_ros.registry import Registry

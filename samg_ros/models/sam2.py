@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
-# 8 x 8 windows on a map of stride 4.
-SIZES = Sizes(native=1024, step=32, smallest=128)
+# Windows are 8 x 8 on a map of stride 4. Preferred is half the side it was trained at, measured as
+# the best trade: an image takes a fifth of the time (SAM 2 tiny, bf16, two cores: 0.39 s, not
+# 2.1 s), and masks stay good, which they do not at 256 px (six scenes by an 84 px camera: mean IoU
+# 0.85 at 512, 0.59 at 256).
+SIZES = Sizes(native=1024, step=32, smallest=128, preferred=512)
 
 
 class Sam2Segmenter:

@@ -14,22 +14,29 @@ class Sizes:
     :param native: the side it was trained at.
     :param step: every side is a multiple of this.
     :param smallest: below it the model's maps are too small for its windows.
+    :param preferred: the side it has where none is asked for; None takes the native one.
     """
 
     native: int
     step: int
     smallest: int
+    preferred: int | None = None
+
+    @property
+    def own(self) -> int:
+        """The side that an input size of 0 stands for."""
+        return self.preferred or self.native
 
     def choose(self, model: str, asked: int) -> int:
-        """``asked``, or the native side where it is 0.
+        """``asked``, or the model's own side where it is 0.
 
         :raises ConfigError: the model cannot take it; the message says which it takes.
         """
         if asked == 0:
-            return self.native
+            return self.own
         if asked % self.step or asked < self.smallest:
             raise ConfigError(
                 f"{model} input_size {asked}: take a multiple of {self.step}, at least "
-                f"{self.smallest} ({self.native} is its own)"
+                f"{self.smallest} (0 takes its own, {self.own})"
             )
         return asked

@@ -255,8 +255,10 @@ class TestDevices:
 
     def test_number_types(self):
         assert choose_dtype("fp32", CPU) == torch.float32
-        assert choose_dtype("fp16", CPU) == torch.float16
+        assert choose_dtype("fp16", META) == torch.float16
         assert choose_dtype("bf16", CPU) == torch.bfloat16
         assert choose_dtype("auto", CPU) in (torch.float32, torch.bfloat16)
         with pytest.raises(ConfigError, match=r"precision 'fp8'.*auto, fp32, bf16, fp16"):
             choose_dtype("fp8", CPU)
+        with pytest.raises(ConfigError, match=r"'fp16' is unusably slow on a CPU.*bf16 or fp32"):
+            choose_dtype("fp16", CPU)

@@ -29,6 +29,7 @@ PAPER = {
     "precision": "fp32",
     "refine_steps": 2,
     "lost_score": 0.0,
+    "lost_likeness": -1.0,
     **small.PUBLISHED,
 }
 TINY = ["--input-size", "128", "--feature-size", "56", "--reference-size", "128"]
@@ -217,6 +218,17 @@ class TestOptions:
         found = configurations(bench, MaskerConfig())
         assert {c.precision for c in found} == {"fp32", "bf16"} and len(found) == 2
 
+    def test_a_size_left_to_the_model_is_told_and_not_measured_twice(self):
+        bench = MaskerBench(
+            segmenters=("sam2_hiera_tiny", "mobile_sam"), input_sizes=(0, 512), devices=("cpu",)
+        )
+        found = configurations(bench, MaskerConfig())
+        assert [(c.segmenter, c.input_size) for c in found] == [
+            ("sam2_hiera_tiny", 512),
+            ("mobile_sam", 1024),
+            ("mobile_sam", 512),
+        ]
+
     def test_what_is_varied_is_no_part_of_what_a_folder_has_in_common(self):
         one = settings(MaskerBench(batches=(1,)), MaskerConfig())
         assert one == settings(MaskerBench(batches=(8,)), MaskerConfig(input_size=256))
@@ -330,6 +342,7 @@ class TestRun:
             (["--reference-size", "130"], "multiple of 32"),
             (["--feature-sizes", "60"], "multiple of 14"),
             (["--precisions", "fp8"], "fp8"),
+            (["--precisions", "fp16", "--device", "cpu"], "'fp16' is unusably slow on a CPU"),
             (["--devices", "cpu", "abacus"], "device 'abacus' cannot be used here"),
             (["--batches", "1", "0"], "at least 1"),
             (["--batches"], "batches is empty"),

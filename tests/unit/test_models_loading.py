@@ -12,11 +12,13 @@ from torch import nn
 
 from samg_ros.cli import models as command
 from samg_ros.errors import ConfigError, WeightsError
+from samg_ros.masking.config import MaskerConfig
 from samg_ros.models import hiera
 from samg_ros.models.conversion.sam2_hub import image_model
 from samg_ros.models.conversion.state import sam2_model
 from samg_ros.models.facts import describe
 from samg_ros.models.loading import build
+from samg_ros.models.registry import models
 from samg_ros.models.sizes import Sizes
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -75,12 +77,19 @@ def test_random_weights_follow_the_seed():
     assert build(make, None, META)[0].weight.is_meta
 
 
-def test_sizes():
-    sizes = Sizes(native=1024, step=32, smallest=128)
-    assert sizes.choose("m", 0) == 1024 and sizes.choose("m", 256) == 256
+@pytest.mark.parametrize(("preferred", "own"), [(None, 1024), (512, 512)])
+def test_sizes(preferred: int | None, own: int):
+    sizes = Sizes(native=1024, step=32, smallest=128, preferred=preferred)
+    assert sizes.choose("m", 0) == own and sizes.choose("m", 256) == 256
     for wrong in (96, 130, -32):
-        with pytest.raises(ConfigError, match=rf"m input_size {wrong}.*32, at least 128.*1024"):
+        with pytest.raises(ConfigError, match=rf"m input_size {wrong}.*32, at least 128.*{own}"):
             sizes.choose("m", wrong)
+
+
+@pytest.mark.parametrize("layer", [0, -1, 13, "9"])
+def test_a_layer_that_the_model_does_not_have_is_refused(layer):
+    with pytest.raises(ConfigError, match=rf"layer {layer!r}: this model has layers 1 to 12"):
+        models.get("dinov2_small")(None, 56, META, torch.float32, layer=layer)
 
 
 @pytest.mark.parametrize("size", [hiera.TINY, hiera.SMALL, hiera.BASE_PLUS, hiera.LARGE])
@@ -102,6 +111,16 @@ def test_facts_are_those_of_the_model():
     assert facts.fp32_mb == pytest.approx(4 * facts.parameters / 1e6)
     assert facts.fp32_mb / 2 < facts.bf16_mb < facts.fp32_mb
     assert (facts.input_size, facts.grid) == (1024, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("sam2_1_hiera_small", 512), ("sam_vit_b", 1024), ("efficientvit_sam_l1", 512)],
+)
+def test_the_masker_leaves_the_input_size_to_the_model(name: str, size: int):
+    config = MaskerConfig(segmenter=name)
+    assert config.input_size == 0 and describe(name).input_size == size
+    assert models.get(name)(None, config.input_size, META, torch.float32).input_size == size
 
 
 def test_the_command_prints_a_table_and_json(capsys, monkeypatch):

@@ -142,7 +142,7 @@ class TestOfThePackage:
         ("values", "message"),
         [
             ({"precision": "fp8"}, "precision is 'fp8'; choose one of: auto, fp32, bf16, fp16"),
-            ({"input_size": 64}, "input_size is 64; it must be within 128 to 2048 px"),
+            ({"input_size": 4096}, "input_size is 4096; it must be within 0 to 2048 px"),
             ({"min_score": 1.1}, r"min_score is 1\.1; it must be within 0 to 1"),
             ({"refine_steps": -1}, "refine_steps is -1; it must be within 0 to 4"),
         ],
