@@ -18,6 +18,8 @@ PAPER: dict[str, bool | int | float] = {
     "refine_steps": 2,
     "scale_steps": 1000,
     "feature_size": 448,
+    "min_likeness": -1.0,
+    "lost_likeness": -1.0,
 }
 
 
@@ -83,6 +85,19 @@ class MaskerConfig:
     )
     lost_score: float = parameter(
         0.2, "predicted IoU below which a target is lost", low=0.0, high=1.0
+    )
+    min_likeness: float = parameter(
+        0.70,
+        "mean likeness of what a mask holds to the reference below which it is low_confidence "
+        "(a cosine; calibrated for the default models with `samg bench masks --hide`)",
+        low=-1.0,
+        high=1.0,
+    )
+    lost_likeness: float = parameter(
+        0.65,
+        "mean likeness of what a mask holds below which its target is lost",
+        low=-1.0,
+        high=1.0,
     )
     threads: int = parameter(0, "torch CPU threads; 0 leaves torch's default", low=0, high=256)
 

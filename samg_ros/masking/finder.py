@@ -61,7 +61,7 @@ class TargetFinder:
             )
             found = self._decode(seen, prompts, foreground)
         masks = self._segmenter.to_image(found.logits, height, width) > 0
-        return self._result(images, masks, found.score, prompts)
+        return self._result(images, masks, found, prompts, foreground)
 
     def _alike(self, seen: Seen, height: int, width: int) -> Tensor:
         """Likeness to the best view's whole and parts, float [B, T, V, height, width]."""
@@ -127,14 +127,30 @@ class TargetFinder:
         """Similarity of every cell to every vector: for each map, float [B, T, K, V, h, w]."""
         return [similarity(m, v) for m, v in zip(maps, vectors, strict=True)]
 
-    def _result(self, images: Tensor, masks: Tensor, score: Tensor, prompts: Prompts) -> MaskBatch:
-        lost = (score < self.config.lost_score) | ~masks.flatten(2).any(2)
-        status = torch.where(score < self.config.min_score, LOW_CONFIDENCE, FOUND)
-        status = status.masked_fill(lost, LOST).to(torch.int8)
+    def _result(
+        self,
+        images: Tensor,
+        masks: Tensor,
+        found: Chosen,
+        prompts: Prompts,
+        foreground: Foreground,
+    ) -> MaskBatch:
+        config, alike = self.config, foreground.inside(masks)
+        empty = ~masks.flatten(2).any(2)
+        lost = (found.score < config.lost_score) | (alike < config.lost_likeness) | empty
+        doubtful = (found.score < config.min_score) | (alike < config.min_likeness)
+        status = torch.where(doubtful, LOW_CONFIDENCE, FOUND).masked_fill(lost, LOST)
         masks = masks & ~lost[..., None, None]
         union = masks.any(1)
         return MaskBatch(
-            images * union[..., None], union, masks, score, status, prompts.points, prompts.labels
+            rgb=images * union[..., None],
+            mask=union,
+            target_masks=masks,
+            scores=found.score,
+            likeness=alike,
+            status=status.to(torch.int8),
+            points=prompts.points,
+            labels=prompts.labels,
         )
 
 

@@ -26,6 +26,8 @@ KMEANS_ROUNDS = 10
 SOFTNESS = 0.04
 # Between a frame's median likeness (background) and its highest one: where probability is 1/2.
 HALFWAY = 0.6
+# A cell belongs to a mask that covers so much of it (of a thin one, to which it covers most).
+COVERED = 0.7
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,17 @@ class Foreground:
         flat = self.likeness.flatten(2)
         low, high = flat.median(2).values, flat.amax(2)
         return low + share * (high - low)
+
+    def inside(self, masks: Tensor) -> Tensor:
+        """Mean likeness of what masks, bool [B, T, H, W], hold: float [B, T]; 0 of an empty one.
+
+        Of a target that is not there SAM finds a mask of something else, and is sure of it; that
+        thing's likeness is what tells.
+        """
+        covered = F.adaptive_avg_pool2d(masks.float(), self.likeness.shape[-1])
+        most = covered.amax((-2, -1), keepdim=True)
+        cells = (covered >= most.clamp(max=COVERED)) & (most > 0)
+        return (self.likeness * cells).sum((-2, -1)) / cells.sum((-2, -1)).clamp(min=1)
 
     @property
     def probability(self) -> Tensor:

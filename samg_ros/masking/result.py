@@ -17,7 +17,8 @@ class MaskBatch:
 
     ``rgb``: uint8 [B, H, W, 3], zero off the targets. ``mask``: bool [B, H, W], all targets.
     ``target_masks``: bool [B, T, H, W]. ``scores``: float [B, T], predicted IoU; ``score``: float
-    [B], the worst found target's, 0 where all are lost. ``status``: int8 [B, T], an index of
+    [B], the worst found target's, 0 where all are lost. ``likeness``: float [B, T], how alike
+    what the mask holds is to the reference (mean cosine). ``status``: int8 [B, T], an index of
     ``STATUS_NAMES``. ``points``: float [B, T, N, 2], relative (x, y); ``labels``: int [B, T, N].
     """
 
@@ -25,6 +26,7 @@ class MaskBatch:
     mask: Tensor
     target_masks: Tensor
     scores: Tensor
+    likeness: Tensor
     status: Tensor
     points: Tensor
     labels: Tensor

@@ -20,7 +20,13 @@ SIZE = 128
 FEATURE_SIZE = 112
 DINO_LAYERS = 4
 # The steps as published; several views and any models.
-PUBLISHED = {"clicks": False, "agreement": 0.0, "zoom": False}
+PUBLISHED = {
+    "clicks": False,
+    "agreement": 0.0,
+    "zoom": False,
+    "min_likeness": -1.0,
+    "lost_likeness": -1.0,
+}
 
 
 def sam2(size: int) -> Sam2Model:

@@ -74,7 +74,7 @@ class RedMasker:
         points = torch.full((len(images), 1, 2, 2), 0.5)
         labels = torch.tensor([1, 0], dtype=torch.int).expand(len(images), 1, 2)
         rgb = images * mask[..., None]
-        return MaskBatch(rgb, mask, mask[:, None], scores, status, points, labels)
+        return MaskBatch(rgb, mask, mask[:, None], scores, scores, status, points, labels)
 
 
 def mask(source: Path, reference: Path, out: Path, *more: str) -> int:

@@ -29,7 +29,6 @@ PAPER = {
     "precision": "fp32",
     "refine_steps": 2,
     "lost_score": 0.0,
-    "lost_likeness": -1.0,
     **small.PUBLISHED,
 }
 TINY = ["--input-size", "128", "--feature-size", "56", "--reference-size", "128"]

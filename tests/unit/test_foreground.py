@@ -16,6 +16,7 @@ from samg_ros.masking.finders import make_finder
 from samg_ros.masking.foreground import Foreground, ForegroundBank
 from samg_ros.masking.prompts import first_points, refined
 from samg_ros.masking.reference import Reference, Target, View
+from samg_ros.masking.result import STATUS_NAMES
 from samg_ros.masking.zoom import ZoomedFinder, window_side, zoomed
 from samg_ros.models.base import Prompts
 
@@ -202,3 +203,36 @@ class TestPaper:
         finder(frames, Encoders(script, None)(frames))
         # The whole and its least alike pixel: no parts.
         assert script.prompts[-3].points.shape[2] == 2
+
+
+class TestLikenessInside:
+    def test_is_the_mean_of_what_the_mask_holds(self):
+        likeness = torch.full((GRID, GRID), 0.2)
+        likeness[:8] = 0.9
+        masks = torch.zeros(1, 3, 64, 64, dtype=torch.bool)
+        masks[0, 0, :32] = masks[0, 1] = True
+        inside = Foreground(likeness.expand(1, 3, GRID, GRID)).inside(masks)
+        assert inside[0].tolist() == pytest.approx([0.9, 0.55, 0.0])
+
+    def test_something_thin_counts_where_it_covers_most(self):
+        likeness = torch.full((GRID, GRID), 0.2)
+        likeness[:, 3] = 0.9
+        masks = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+        masks[..., 13] = True  # a quarter of cell 3
+        assert float(foreground_of(likeness).inside(masks)) == pytest.approx(0.9)
+
+    def test_a_mask_of_something_else_is_lost(self):
+        """SAM is sure of its mask in both frames, but in one there is nothing like the bar."""
+        config = MaskerConfig(
+            device="cpu", features="none", zoom=False, lost_likeness=0.65, min_likeness=0.7
+        )
+        script = small.ScriptedSegmenter(targets=1)
+        script.logits[:] = -1
+        script.logits[:, :, 2:4, 2:6] = 1  # where the reference has it
+        finder = make_finder(Encoders(script, None), bar_reference(), config)
+        green = painted(128, 128, (slice(0, 128), slice(0, 128), (0, 160, 0)))
+        frames = torch.from_numpy(np.stack([two_coloured_thing()[0], green]))
+        found = finder(frames, encoders()(frames))
+        assert [STATUS_NAMES[s] for s in found.status[:, 0].tolist()] == ["found", "lost"]
+        assert found.mask[0].any() and not found.mask[1].any()
+        assert found.scores[0, 0] == found.scores[1, 0]

@@ -60,7 +60,9 @@ class RedFinder:
         points = scores[..., None, None].expand(-1, -1, 2, 2)
         labels = torch.ones(len(images), targets, 2, dtype=torch.int)
         every = mask[:, None].expand(-1, targets, -1, -1)
-        return MaskBatch(images * mask[..., None], mask, every, scores, status, points, labels)
+        return MaskBatch(
+            images * mask[..., None], mask, every, scores, scores, status, points, labels
+        )
 
 
 def colours(seed: int, height: int, width: int) -> np.ndarray:
@@ -185,7 +187,7 @@ def other_reference() -> Reference:
 class TestAgainstTheSingleMasker:
     def test_a_batch_of_cameras_equals_one_frame_at_a_time(self, monkeypatch):
         """The whole method with random weights: both references, two sizes."""
-        config = MaskerConfig(lost_score=0.0, min_score=0.0, **OPTIONS)
+        config = MaskerConfig(lost_score=0.0, lost_likeness=-1.0, min_score=0.0, **OPTIONS)
         models = {
             config.segmenter: small.segmenter_of(small.random_sam2()),
             config.features: small.features_of(small.random_dino(), small.DINO_LAYERS),

@@ -493,6 +493,10 @@ class TestLostFrames:
         assert not blank(self.nothing, lost=True).any()
 
 
+# Scripted masks hold whatever they hold.
+ANY_LIKENESS = {"min_likeness": -1.0, "lost_likeness": -1.0}
+
+
 def scripted(**options) -> tuple[SamgMasker, small.ScriptedSegmenter]:
     """A masker of two targets whose decodes are scripted, and the script."""
     segmenter = small.ScriptedSegmenter(targets=2)
@@ -509,7 +513,9 @@ def frames_of(count: int, height: int = 60, width: int = 80) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def graded() -> MaskBatch:
     """Scores of five frames' (ball, cup); the ball fills the left half, the cup all."""
-    masker, script = scripted(min_score=0.5, lost_score=0.25)
+    masker, script = scripted(
+        min_score=0.5, lost_score=0.25, min_likeness=-1.0, lost_likeness=-1.0
+    )
     script.logits[0, :, :, 8:] = -1
     table = [(0.9, 0.7), (0.9, 0.4), (0.9, 0.1), (0.3, 0.2), (0.1, 0.0)]
     script.scores = torch.tensor(table)[..., None].expand(-1, -1, 3)
@@ -546,7 +552,9 @@ class TestStatuses:
         assert torch.equal(graded.rgb, torch.where(graded.mask[..., None], frames, 0))
 
     def test_thresholds_themselves_suffice(self):
-        masker, script = scripted(min_score=0.5, lost_score=0.25)
+        masker, script = scripted(
+            min_score=0.5, lost_score=0.25, min_likeness=-1.0, lost_likeness=-1.0
+        )
         script.scores = torch.tensor([[0.5, 0.25]])[..., None].expand(-1, -1, 3)
         assert masker(frames_of(1)).status.tolist() == [[FOUND, LOW_CONFIDENCE]]
 
@@ -613,6 +621,7 @@ def random_masker(request) -> SamgMasker:
         scale_steps=5,
         features="none" if features is None else "dinov2_small",
         lost_score=0.0,
+        lost_likeness=-1.0,
     )
     segmenter = small.segmenter_of(small.random_sam2())
     return SamgMasker(segmenter, features, small.two_targets(), config)

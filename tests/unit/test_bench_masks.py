@@ -1,0 +1,91 @@
+"""`samg bench masks`: frames with hidden targets, ablations, and what is counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from samg_ros.bench.masks import score_frames, truth_frames
+from samg_ros.bench.variants import STEPS, variants
+from samg_ros.cli import bench
+from samg_ros.errors import ConfigError
+from samg_ros.masking import build
+from samg_ros.masking.config import PAPER, MaskerConfig
+from samg_ros.masking.result import FOUND, LOST, MaskBatch
+
+TASK, NAMES = "ball_in_cup_catch", ("cup", "ball")
+
+
+class Credulous:
+    """Masks the whole frame and has found the cup, but never the ball."""
+
+    target_names = NAMES
+
+    def __call__(self, images: torch.Tensor) -> MaskBatch:
+        batch, height, width = images.shape[:3]
+        status = torch.tensor([[FOUND, LOST]], dtype=torch.int8).expand(batch, -1)
+        masks = (status == FOUND)[..., None, None].expand(-1, -1, height, width)
+        scores = torch.full((batch, 2), 0.5)
+        points = torch.zeros(batch, 2, 1, 2)
+        labels = torch.ones(batch, 2, 1, dtype=torch.int)
+        return MaskBatch(images, masks.any(1), masks, scores, scores, status, points, labels)
+
+
+def frames(**options):
+    return truth_frames(TASK, "photos", 64, range(7, 8), 1, **options)
+
+
+def test_a_hidden_target_is_painted_over_and_not_wanted():
+    plain, no_cup, no_ball = frames(hide=True)
+    assert [f.hidden for f in (plain, no_cup, no_ball)] == ["", "cup", "ball"]
+    assert plain.names == NAMES
+    for frame, gone in ((no_cup, 1), (no_ball, 2)):
+        where = plain.targets == gone
+        assert where.any() and not (frame.targets == gone).any()
+        np.testing.assert_array_equal(frame.rgb[~where], plain.rgb[~where])
+        assert (frame.rgb[where] != plain.rgb[where]).any()
+
+
+def test_nothing_to_paint_with_is_refused():
+    with pytest.raises(ConfigError, match="--hide paints targets over, and 'none' has nothing"):
+        truth_frames(TASK, "none", 64, range(1), 1, hide=True)
+
+
+def test_scores_of_each_target():
+    scored = [score for score, _ in score_frames(Credulous(), frames(hide=True))]
+    cup, ball = scored[1].targets
+    assert (cup["name"], cup["visible"], cup["status"]) == ("cup", 0, "found")
+    assert ball["name"] == "ball" and ball["visible"] > 0 and ball["status"] == "lost"
+    assert cup["iou"] == 0.0
+
+
+def test_ablations_leave_out_one_step_each():
+    config = MaskerConfig(clicks=False)
+    told = variants(config, ablate=True)
+    assert next(iter(told)) == "as given" and told["as given"] == config
+    assert "no clicks" not in told and len(told) == len(STEPS) + 1
+    assert not told["no second look"].zoom and not told["no second look"].clicks
+    assert {name: getattr(told["as published"], name) for name in PAPER} == PAPER
+    assert variants(config, ablate=False) == {"": config}
+    with pytest.raises(ConfigError, match="leave out either"):
+        variants(MaskerConfig(method="paper"), ablate=True)
+
+
+def test_the_command(monkeypatch, tmp_path: Path, capsys):
+    made = []
+    monkeypatch.setattr(build, "build_masker", lambda _, c: made.append(c) or Credulous())
+    monkeypatch.setenv("COLUMNS", "200")
+    options = f"--tasks {TASK} --sizes 64 --episodes 1 --frames 2 --hide --ablate --out {tmp_path}"
+    bench.main(["masks", *options.split()])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert len(made) == len(results["maskers"]) == len(STEPS) + 2
+    assert len(results["frames"]) == len(made) * 2 * 3
+    assert (tmp_path / "worst.png").stat().st_size > 1000
+    # Two frames in three versions: of four targets that are not there it sees the cup twice, of
+    # eight that are it misses the ball four times.
+    row = next(line for line in capsys.readouterr().out.splitlines() if "as published │" in line)
+    assert [cell.strip() for cell in row.split("│")[-3:-1]] == ["2/4", "4/8"]
