@@ -43,7 +43,7 @@ class MaskerConfig:
     device: str = parameter("auto", "torch device: auto, cpu, cuda, cuda:1, ...")
     precision: str = parameter(
         "auto",
-        "number type of the image encoders",
+        "number type of image encoders and mask decoder",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     input_size: int = parameter(

@@ -15,8 +15,9 @@ from samg_ros.errors import ConfigError
 class Embedding:
     """What a segmenter knows of B images.
 
-    ``features``: float [B, C, h, w], what the decoder attends to. ``correspondence``: float
-    [B, C, h, w], for comparing cells between images; it spans the image, whatever its shape.
+    ``features``: [B, C, h, w], what the decoder attends to, in its number type.
+    ``correspondence``: float32 [B, C, h, w], for comparing cells between images; it spans the
+    image, whatever its shape.
     ``high_res``: decoder skip maps, [B, ...]. ``extent``: the part of the model's square input
     that the image takes up from the left upper corner, (width, height) in (0, 1]; the rest is
     padding, which ``features`` cover too.

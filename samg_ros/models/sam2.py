@@ -30,8 +30,8 @@ SIZES = Sizes(native=1024, step=32, smallest=128, preferred=512)
 class Sam2Segmenter:
     """SAM 2's image encoder, prompt encoder and mask decoder at a chosen square input size.
 
-    The image encoder runs in ``dtype``; prompts and decoder stay in float32, because half a pixel
-    of a 512 px input does not fit bf16's 8 bits of mantissa.
+    Image encoder and mask decoder run in ``dtype``; the prompt encoder stays in float32, because
+    half a pixel of a 512 px input does not fit bf16's 8 bits of mantissa.
 
     :param model: a loaded model whose configuration fits ``input_size``.
     """
@@ -45,7 +45,8 @@ class Sam2Segmenter:
         self._dtype = dtype
         self.network = model.eval().requires_grad_(False).to(device)
         self.network.vision_encoder.to(dtype)
-        self._image_pe = self.network.get_image_wide_positional_embeddings()
+        self.network.mask_decoder.to(dtype)
+        self._image_pe = self.network.get_image_wide_positional_embeddings().to(dtype)
         self._mean = torch.tensor(IMAGE_MEAN, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGE_STD, device=device).view(1, 3, 1, 1)
 
@@ -54,12 +55,12 @@ class Sam2Segmenter:
         """See :meth:`Segmenter.encode`. The image is squashed to a square, as SAM 2 does."""
         square = _resize(images, self.input_size)
         pixels = ((square - self._mean) / self._std).to(self._dtype)
-        maps = [level.float() for level in self.network.vision_encoder(pixels).fpn_hidden_states]
-        coarse = maps[2]
+        maps = self.network.vision_encoder(pixels).fpn_hidden_states
+        coarse = maps[2].float()
         no_memory = self.network.no_memory_embedding.view(1, -1, 1, 1)
         decoder = self.network.mask_decoder
         return Embedding(
-            features=coarse + no_memory,
+            features=(coarse + no_memory).to(self._dtype),
             correspondence=coarse,
             high_res=(decoder.conv_s0(maps[0]), decoder.conv_s1(maps[1])),
         )
@@ -77,14 +78,12 @@ class Sam2Segmenter:
         logits, scores, _, _ = self.network.mask_decoder(
             image_embeddings=embedding.features.repeat_interleave(targets, 0),
             image_positional_embeddings=self._image_pe.expand(batch * targets, -1, -1, -1),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
+            sparse_prompt_embeddings=sparse.to(self._dtype),
+            dense_prompt_embeddings=dense.to(self._dtype),
             multimask_output=True,
             high_resolution_features=[f.repeat_interleave(targets, 0) for f in embedding.high_res],
         )
-        return logits[:, 0].unflatten(0, (batch, targets)), scores[:, 0].unflatten(
-            0, (batch, targets)
-        )
+        return _by_target(logits, batch), _by_target(scores, batch)
 
     def to_image(self, logits: Tensor, height: int, width: int) -> Tensor:
         """See :meth:`Segmenter.to_image`."""
@@ -96,6 +95,11 @@ class Sam2Segmenter:
 
     def _boxes(self, boxes: Tensor | None) -> Tensor | None:
         return None if boxes is None else self._to_input(boxes).flatten(0, 1).unsqueeze(1)
+
+
+def _by_target(output: Tensor, batch: int) -> Tensor:
+    """The decoder's float32 [B, T, ...] of [B * T, 1, ...]."""
+    return output[:, 0].float().unflatten(0, (batch, -1))
 
 
 def _resize(images: Tensor, size: int) -> Tensor:
