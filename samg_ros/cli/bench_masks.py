@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -23,10 +24,9 @@ if TYPE_CHECKING:
     from samg_ros.bench.masks import MaskScore, TruthFrame
 
 WORST_FRAMES = 12
-COLUMNS = (
-    *("", "task", "perturb", "px", "frames", "IoU, 95 %", "worst", "boundary F"),
-    *("found", "false found", "false lost"),
-)
+WIDEST = 400
+KEYS = ("variant", "task", "perturb", "size")
+FIGURES = ("frames", "IoU, 95 %", "worst", "boundary F", "found", "false found", "false lost")
 NOTES = """\
 IoU, boundary F: all targets together; 95 % over episodes. found: frames with every target found.
 false found: targets said to be found, of those that are not in the picture. false lost: targets
@@ -75,8 +75,10 @@ def masks(bench: OmitArgPrefixes[MasksBench], masker: OmitArgPrefixes[MaskerConf
     told = {name: asdict(config) for name, config in configs.items()}
     results = {"bench": asdict(bench), "maskers": told, "frames": rows}
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    table = _table(rows)
+    # As wide as it needs: figures that are cut off help nobody.
+    Console(width=Console(width=WIDEST).measure(table).maximum).print(table)
     console = Console()
-    console.print(_table(rows))
     console.print(NOTES)
     console.print(f"results.json and worst.png are in {folder}", soft_wrap=True)
 
@@ -108,16 +110,29 @@ def _scored(
 
 
 def _table(rows: list[dict]) -> Table:
-    table = Table(title="masks against the simulator's segmentation")
-    for heading in COLUMNS:
-        table.add_column(heading)
-    for key in dict.fromkeys(_key(r) for r in rows):
-        table.add_row(*map(str, key), *_figures([r for r in rows if _key(r) == key]))
+    """A line for each variant, task, look and size; what all have in common is not repeated."""
+    differing = [key for key in KEYS if len({row[key] for row in rows}) > 1]
+    title = ", ".join(_said(key, rows[0]) for key in KEYS if key not in differing)
+    table = Table(title=title.removeprefix(", "), box=box.SIMPLE_HEAD)
+    for heading in (*differing, *FIGURES):
+        table.add_column(heading, no_wrap=True)
+    for group in dict.fromkeys(_group(row) for row in rows):
+        these = [row for row in rows if _group(row) == group]
+        table.add_row(*(_said(key, these[0]) for key in differing), *_figures(these))
     return table
 
 
-def _key(row: dict) -> tuple:
-    return row["variant"], row["task"], row["perturb"], row["size"]
+def _group(row: dict) -> tuple:
+    return tuple(row[key] for key in KEYS)
+
+
+def _said(key: str, row: dict) -> str:
+    """A key as people read it: the folder of clips by its name alone, the size with its unit."""
+    if key == "perturb":
+        return ",".join(
+            "=".join(Path(part).name for part in term.split("=")) for term in row[key].split(",")
+        )
+    return f"{row[key]} px" if key == "size" else row[key]
 
 
 def _figures(rows: list[dict]) -> list[str]:
