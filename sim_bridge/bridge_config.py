@@ -39,6 +39,11 @@ class BridgeConfig:
     auto_reset: bool = parameter(True, "begin the next episode when one is done")
     stop_on_success: bool = parameter(True, "an episode is done at its first success")
     publish_truth: bool = parameter(True, "publish the true mask on ~/mask_truth")
+    publish_depth: bool = parameter(
+        False,
+        "render depth too, which takes about as long as a true mask, and publish it on "
+        "'depth/image_raw': 32FC1, m along the camera's axis, infinite where nothing is",
+    )
     resend_s: float = parameter(
         5.0,
         "lockstep: send the frame again after this long without a command",

@@ -17,11 +17,12 @@ from std_srvs.srv import SetBool, Trigger
 from samg_ros.errors import ConfigError, SamgError, SimulationError
 from samg_ros.ros import qos
 from samg_ros.ros.diagnostics import Monitor
-from samg_ros.ros.joints import msg_to_command
 from samg_ros.ros.parameters import declare
 from samg_ros.ros.runtime import run
+from sim_bridge.bridge_commands import read_command, resting_action
 from sim_bridge.bridge_config import BridgeConfig
 from sim_bridge.bridge_output import BridgeOutput
+from sim_bridge.pace import Pace
 from sim_bridge.perturbations import make_perturbation
 from sim_bridge.scene import Scene
 from sim_bridge.session import Session, SessionFrame
@@ -44,9 +45,14 @@ class BridgeNode(Node):
             shadows=config.shadows,
         )
         camera = config.camera or task.spec.default_camera
-        scene = Scene(task, perturbation)
-        self._session = Session(scene, camera, stop_on_success=config.stop_on_success)
+        self._session = Session(
+            Scene(task, perturbation),
+            camera,
+            stop_on_success=config.stop_on_success,
+            with_depth=config.publish_depth,
+        )
         self._monitor = Monitor(self, {"task": config.task, "mode": config.mode})
+        self._pace = Pace(task.spec.control_dt_s)
         self._out = BridgeOutput(self, task.spec, camera, config.publish_truth)
         self._next_seed = config.seed
         self._frame: SessionFrame | None = None
@@ -74,7 +80,6 @@ class BridgeNode(Node):
         self.add_on_set_parameters_callback(self._on_parameters)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         if self._config.mode == "realtime":
-            self._last_tick = time.monotonic()
             self.create_timer(self._task.spec.control_dt_s, self._tick, clock=steady)
         else:
             self.create_timer(WATCH_PERIOD_S, self._watch, clock=steady)
@@ -85,8 +90,7 @@ class BridgeNode(Node):
         values = {changed.name: changed.value for changed in parameters}
         if "perturb" in values:
             try:
-                perturbation = make_perturbation(values["perturb"], self._config.task)
-                self._session.perturb(perturbation)
+                self._session.perturb(make_perturbation(values["perturb"], self._config.task))
             except SamgError as error:
                 return SetParametersResult(successful=False, reason=str(error))
         self._next_seed = values.get("seed", self._next_seed)
@@ -117,23 +121,29 @@ class BridgeNode(Node):
     # Commands
 
     def _on_command(self, msg: JointState) -> None:
-        spec = self._task.spec
         try:
-            command = msg_to_command(msg, spec.actuated_joints, spec.command_mode)
+            command = read_command(msg, self._task.spec)
         except ConfigError as error:
             self._monitor.count_error("refused_commands", f"command refused: {error}")
             return
-        action = spec.command_to_action(command.values)
+        if not self._is_current(command.stamp_ns):
+            self._monitor.count("stale_commands")
+            return
+        self._measure(command.stamp_ns)
+        action = self._task.spec.command_to_action(command.values)
         if self._config.mode == "realtime":
-            self._measure(command.stamp_ns)
             self._action = action
-        elif self._awaiting and self._frame and command.stamp_ns == self._frame.stamp_ns:
-            self._measure(command.stamp_ns)
+        else:
             self._awaiting = False
             self._waiting_action = action
             self._resume()
-        else:
-            self._monitor.counts["stale_commands"] += 1
+
+    def _is_current(self, stamp_ns: int) -> bool:
+        """Lockstep: it is for the frame that waits. Realtime: it is not for an episode before
+        this one; of a command without a stamp nobody can tell."""
+        if self._config.mode == "realtime":
+            return stamp_ns == 0 or stamp_ns >= self._session.began_ns
+        return self._awaiting and stamp_ns == self._session.stamp_ns
 
     def _resume(self) -> None:
         """Carry out the command that waits, if a step may pass."""
@@ -159,20 +169,13 @@ class BridgeNode(Node):
     def _begin_episode(self) -> None:
         self._session.reset(self._next_seed)
         self._next_seed += 1
-        self._action = self._resting_action()
+        self._action = resting_action(self._task)
         self._waiting_action = None
         self._timed_out = False
         self._sent_at.clear()
         self._latency_s = math.nan
         self._publish()
-
-    def _resting_action(self) -> np.ndarray:
-        """What holds the robot still until it is told something: its own pose, or no effort."""
-        spec = self._task.spec
-        if spec.command_mode != "position":
-            return np.zeros(spec.action_size)
-        where = dict(zip(spec.joint_names, self._task.joint_state().position, strict=True))
-        return spec.command_to_action(np.array([where[name] for name in spec.actuated_joints]))
+        self._pace.begin(time.monotonic())
 
     def _advance(self, action: np.ndarray) -> None:
         try:
@@ -213,17 +216,19 @@ class BridgeNode(Node):
 
     def _tick(self) -> None:
         """Realtime: one control step with the last command."""
-        now = time.monotonic()
-        factor = self._task.spec.control_dt_s / (now - self._last_tick)
-        self._last_tick = now
-        self._monitor.facts["realtime_factor"] = f"{factor:.2f}"
-        running = self._frame is not None and not self._session.status.done
-        if running and self._take_step():
+        runs = self._frame is not None and not self._session.status.done
+        stepped = runs and self._take_step()
+        if self._pace.tick(time.monotonic(), stepped=stepped):
+            self._monitor.count_error("late_episodes", self._pace.warning())
+        if stepped:
             self._advance(self._action)
+        self._monitor.tell(self._pace.facts(), self._pace.warning())
 
     def _publish(self) -> None:
+        began = time.monotonic()
         self._frame = self._session.observe()
         self._waiting_since = self._resent_at = time.monotonic()
+        self._pace.picture(self._waiting_since - began)
         self._sent_at[self._frame.stamp_ns] = self._waiting_since
         self._awaiting = not self._session.status.done
         self._monitor.warning = ""
@@ -231,12 +236,8 @@ class BridgeNode(Node):
         self._out.frame(self._frame)
 
     def _publish_status(self) -> None:
-        self._out.episode(
-            self._session.status,
-            self._session.stamp_ns,
-            latency_s=self._latency_s,
-            timed_out=self._timed_out,
-        )
+        status, stamp = self._session.status, self._session.stamp_ns
+        self._out.episode(status, stamp, latency_s=self._latency_s, timed_out=self._timed_out)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -12,14 +12,14 @@ from std_msgs.msg import Header
 
 from samg_ros.ros import qos
 from samg_ros.ros.diagnostics import status_message
-from samg_ros.ros.images import from_mask, from_rgb
+from samg_ros.ros.images import from_depth, from_mask, from_rgb
 from samg_ros.ros.stamps import from_ns
 from sim_bridge.session import EpisodeStatus, SessionFrame
 from sim_bridge.task import TaskSpec
 
 
 class BridgeOutput:
-    """The bridge's publishers.
+    """The bridge's publishers. Depth is published where a frame has it.
 
     :param camera: frame id of the pictures.
     :param publish_truth: also publish the true mask.
@@ -30,6 +30,7 @@ class BridgeOutput:
         self._camera = camera
         self._publish_truth = publish_truth
         self._image = node.create_publisher(Image, "image_raw", qos.IMAGE_OUT)
+        self._depth = node.create_publisher(Image, "depth/image_raw", qos.IMAGE_OUT)
         self._info = node.create_publisher(CameraInfo, "camera_info", qos.IMAGE_OUT)
         self._joints = node.create_publisher(JointState, "joint_states", qos.STATUS)
         self._clock = node.create_publisher(Clock, "/clock", qos.COMMAND)
@@ -37,13 +38,15 @@ class BridgeOutput:
         self._episode = node.create_publisher(DiagnosticArray, "~/episode", qos.STATUS)
 
     def frame(self, frame: SessionFrame) -> None:
-        """Publish clock, joints, truth, camera info and picture; the picture comes last."""
+        """Publish clock, joints, truth, depth, camera info and, at last, the picture."""
         stamp = from_ns(frame.stamp_ns)
         header = Header(stamp=stamp, frame_id=self._camera)
         self._clock.publish(Clock(clock=stamp))
         self._joints.publish(self._joints_message(frame))
         if self._publish_truth:
             self._truth.publish(from_mask(frame.targets > 0, header))
+        if frame.depth is not None:
+            self._depth.publish(from_depth(frame.depth, header))
         height, width = frame.targets.shape
         self._info.publish(camera_info(header, height, width, frame.fovy_rad))
         self._image.publish(from_rgb(frame.rgb, header))

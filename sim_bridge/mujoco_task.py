@@ -73,6 +73,16 @@ class MujocoTask(ABC):
         self._steps_done = episode_steps  # no episode yet: step() asks for a reset
         self._success: bool | None = None
 
+    @property
+    def model(self) -> Any:
+        """The ``mujoco.MjModel``; not to be written to."""
+        return self._model
+
+    @property
+    def data(self) -> Any:
+        """The ``mujoco.MjData`` as it is now; not to be written to."""
+        return self._data
+
     @abstractmethod
     def _restart(self, seed: int) -> tuple[np.ndarray, bool | None]:
         """Begin the episode of ``seed``. :return: state float64 [S], success."""
@@ -113,6 +123,13 @@ class MujocoTask(ABC):
     def render(self, camera: str | None = None) -> np.ndarray:
         """:return: uint8 [H, W, 3]. :raises SimulationError: unknown camera, or closed."""
         return self._renderer.rgb(camera or self.spec.default_camera)
+
+    def depth(self, camera: str | None = None) -> np.ndarray:
+        """:return: float32 [H, W], m along the camera's axis; infinite where nothing is.
+
+        :raises SimulationError: as :meth:`render`.
+        """
+        return self._renderer.depth(camera or self.spec.default_camera)
 
     def segmentation(self, camera: str | None = None) -> np.ndarray:
         """:return: uint8 [H, W] target ids. :raises SimulationError: as :meth:`render`."""

@@ -22,9 +22,12 @@ from sim_bridge.paints import Paints  # noqa: E402
 from sim_bridge.stage import Edit, Stage  # noqa: E402
 from sim_bridge.task_parts import Part  # noqa: E402
 
+# Near the far plane the depth buffer's rounding is this coarse.
+_FARTHEST = 0.99
+
 
 class TaskRenderer:
-    """RGB and target ids of one model, at one size, from any of its cameras.
+    """RGB, depth and target ids of one model, at one size, from any of its cameras.
 
     Several renderers, of any size, may live in one process: each makes its own OpenGL context
     current before it draws and before it is closed. Render and close in the thread that made it;
@@ -70,6 +73,19 @@ class TaskRenderer:
         """:return: uint8 [H, W, 3]. :raises SimulationError: unknown camera, or closed."""
         self._look_from(camera)
         return self._renderer.render()
+
+    def depth(self, camera: str) -> np.ndarray:
+        """Distance along the camera's axis; infinite where nothing is, or beyond the far plane.
+
+        :return: float32 [H, W], m. :raises SimulationError: as :meth:`rgb`.
+        """
+        self._look_from(camera)
+        self._renderer.enable_depth_rendering()
+        depth = self._renderer.render()
+        self._renderer.disable_depth_rendering()
+        far = self._model.vis.map.zfar * self._model.stat.extent
+        depth[depth > _FARTHEST * far] = np.inf
+        return depth
 
     def segmentation(self, camera: str) -> np.ndarray:
         """:return: uint8 [H, W], 0 or a target's id. :raises SimulationError: as :meth:`rgb`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ class SceneFrame:
     :param targets: uint8 [H, W], 0 or 1 + the index in ``TaskSpec.targets``.
     :param step: control steps since the reset.
     :param fovy_rad: the camera's vertical field of view.
+    :param depth: float32 [H, W], m along the camera's axis to what the simulator has there, as if
+        no clip or photograph were behind it; infinite where nothing is. None if not asked for.
     """
 
     rgb: np.ndarray
@@ -27,6 +30,7 @@ class SceneFrame:
     stamp_ns: int
     step: int
     fovy_rad: float
+    depth: np.ndarray | None = None
 
 
 class Scene:
@@ -65,10 +69,13 @@ class Scene:
         self._last = self.task.step(action)
         return self._last
 
-    def observe(self, camera: str | None = None) -> SceneFrame:
+    def observe(
+        self, camera: str | None = None, *, with_depth: bool = False, hide: Collection[str] = ()
+    ) -> SceneFrame:
         """Render the current state. Changes nothing, so it may be called any number of times.
 
-        :param camera: ``spec.default_camera`` where None.
+        :param camera: ``spec.default_camera`` where None. :param with_depth: render depth too.
+        :param hide: targets that are painted over with the picture behind, where there is one.
         :raises SimulationError: before the first reset, unknown camera, or closed.
         """
         if self._last is None:
@@ -77,6 +84,8 @@ class Scene:
         task.look = self._perturbation.look
         rgb, targets = task.render(camera), task.segmentation(camera)
         if backdrop:
+            hidden = [i + 1 for i, name in enumerate(task.spec.targets) if name in hide]
+            targets = np.where(np.isin(targets, hidden), 0, targets).astype(np.uint8)
             covered = targets == 0
             if backdrop.keeps_floor:
                 covered &= task.backdrop(camera)
@@ -88,6 +97,7 @@ class Scene:
             stamp_ns=round(self._last.time_s * 1e9),
             step=self._last.step,
             fovy_rad=task.camera_fovy_rad(camera),
+            depth=task.depth(camera) if with_depth else None,
         )
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ class SessionFrame:
     """Everything the bridge publishes of one control step, under one stamp.
 
     ``rgb``: uint8 [H, W, 3]. ``targets``: uint8 [H, W] ids, the true segmentation. ``fovy_rad``:
-    the camera's vertical field of view.
+    the camera's vertical field of view. ``depth``: float32 [H, W] in m, see ``SceneFrame``.
     """
 
     stamp_ns: int
@@ -29,6 +29,7 @@ class SessionFrame:
     targets: np.ndarray
     joints: JointState
     fovy_rad: float
+    depth: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,17 @@ class Session:
     """Runs seeded episodes of a scene one after the other; stamps never go back.
 
     :param stop_on_success: an episode is done at its first success, not only at its last step.
+    :param with_depth: every frame has depth too.
     """
 
-    def __init__(self, scene: Scene, camera: str | None, *, stop_on_success: bool) -> None:
+    def __init__(
+        self, scene: Scene, camera: str | None, *, stop_on_success: bool, with_depth: bool = False
+    ) -> None:
         self._scene = scene
         self._camera = camera
         self._stop_on_success = stop_on_success
-        self._base_ns = 0
+        self._with_depth = with_depth
+        self._base_ns = self._began_ns = 0
         self._stamp_ns = 0
         self._return = 0.0
         self._episode = -1
@@ -69,6 +74,7 @@ class Session:
         self._return = 0.0
         self._base_ns = self._stamp_ns + RESET_GAP_NS - round(result.time_s * 1e9)
         self._take(result)
+        self._began_ns = self._stamp_ns
 
     def step(self, action: np.ndarray) -> None:
         """One control step. :param action: float [A] in [-1, 1]. :raises SimulationError: NaN."""
@@ -88,11 +94,22 @@ class Session:
         """The simulated time, ns, since before the first episode."""
         return self._stamp_ns
 
+    @property
+    def began_ns(self) -> int:
+        """The stamp of the running episode's first frame, ns."""
+        return self._began_ns
+
     def observe(self) -> SessionFrame:
         """Render the current state."""
-        frame = self._scene.observe(self._camera)
-        joints = self._scene.task.joint_state()
-        return SessionFrame(self._stamp_ns, frame.rgb, frame.targets, joints, frame.fovy_rad)
+        frame = self._scene.observe(self._camera, with_depth=self._with_depth)
+        return SessionFrame(
+            stamp_ns=self._stamp_ns,
+            rgb=frame.rgb,
+            targets=frame.targets,
+            joints=self._scene.task.joint_state(),
+            fovy_rad=frame.fovy_rad,
+            depth=frame.depth,
+        )
 
     def perturb(self, perturbation: Perturbation) -> None:
         """Look like this from the next picture on. :raises ImageError: see ``Scene.perturb``."""

@@ -97,6 +97,10 @@ class Task(Protocol):
         """:return: uint8 [H, W, 3] RGB, from ``spec.default_camera`` where None."""
         ...
 
+    def depth(self, camera: str | None = None) -> np.ndarray:
+        """:return: float32 [H, W], m along the camera's axis; infinite where nothing is."""
+        ...
+
     def segmentation(self, camera: str | None = None) -> np.ndarray:
         """:return: uint8 [H, W]; 0 is background, ``i + 1`` is ``spec.targets[i]``."""
         ...

@@ -21,7 +21,7 @@ from samg_ros.images import ENCODINGS, Encoding, to_mask
 # Encodings that are left to cv_bridge where there is one.
 BRIDGED = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "bayer")
 
-__all__ = ["ENCODINGS", "Encoding", "from_mask", "from_rgb", "to_mask", "to_rgb"]
+__all__ = ["ENCODINGS", "Encoding", "from_depth", "from_mask", "from_rgb", "to_mask", "to_rgb"]
 
 
 def to_rgb(msg: Image) -> np.ndarray:
@@ -49,6 +49,11 @@ def from_rgb(rgb: np.ndarray, header) -> Image:
 def from_mask(mask: np.ndarray, header) -> Image:
     """Bool [H, W] as a ``mono8`` message, 255 on the target."""
     return _message(mask.astype(np.uint8) * 255, "mono8", header)
+
+
+def from_depth(depth: np.ndarray, header) -> Image:
+    """Float32 [H, W] in m as a ``32FC1`` message; as in REP 117 infinity is out of range."""
+    return _message(depth.astype("<f4", copy=False), "32FC1", header)
 
 
 def _message(pixels: np.ndarray, encoding: str, header) -> Image:

@@ -22,7 +22,7 @@ from samg_ros.ros.diagnostics import status_values
 from samg_ros.ros.stamps import from_ns, to_ns
 from sim_bridge.task import TaskSpec, make_task
 
-TASK = "adroit_door"
+TASK, SWINGUP = "adroit_door", "cartpole_swingup"
 HEIGHT, WIDTH = 48, 64
 NEVER_S = 600.0
 
@@ -30,11 +30,13 @@ NEVER_S = 600.0
 class Bridge:
     """One bridge on a stage, in a namespace of its own, and the probe as what drives it."""
 
-    def __init__(self, stage: Stage, name: str, spec: TaskSpec, **parameters) -> None:
+    def __init__(
+        self, stage: Stage, name: str, spec: TaskSpec, module: str = BRIDGE, **parameters
+    ) -> None:
         self.name, self.spec = name, spec
         self.stage, self.probe = stage, stage.probe
         given = {
-            "task": TASK,
+            "task": spec.name,
             "image_height": HEIGHT,
             "image_width": WIDTH,
             "autostart": False,
@@ -43,8 +45,9 @@ class Bridge:
             **parameters,
         }
         remappings = {"__ns": f"/{name}", "__node": name, "/clock": f"/{name}/clock"}
-        stage.start(name, BRIDGE, given, remappings)
+        stage.start(name, module, given, remappings)
         self.images = self.listen(Image, "image_raw")
+        self.depths = self.listen(Image, "depth/image_raw")
         self.infos = self.listen(CameraInfo, "camera_info")
         self.joints = self.listen(JointState, "joint_states")
         self.clocks = self.listen(Clock, "clock")
@@ -125,22 +128,29 @@ class Bridge:
         return False
 
 
-@pytest.fixture(scope="module")
-def spec() -> TaskSpec:
-    task = make_task(TASK, height=HEIGHT, width=WIDTH)
+def spec_of(name: str) -> TaskSpec:
+    task = make_task(name, height=HEIGHT, width=WIDTH)
     task.close()
     return task.spec
 
 
 @pytest.fixture(scope="module")
+def spec() -> TaskSpec:
+    return spec_of(TASK)
+
+
+@pytest.fixture(scope="module")
 def bridges(tmp_path_factory: pytest.TempPathFactory, spec: TaskSpec) -> Iterator[dict]:
-    kinds = {
-        "lockstep": {"command_timeout_s": NEVER_S},
+    kinds: dict[str, dict] = {
+        "lockstep": {"command_timeout_s": NEVER_S, "publish_depth": True},
         "impatient": {"command_timeout_s": 1.0, "resend_s": 0.2},
         "realtime": {"mode": "realtime", "auto_reset": True},
+        "slow": {"mode": "realtime", "spec": spec_of(SWINGUP), "module": "slow_bridge"},
     }
     with open_stage(tmp_path_factory.mktemp("bridges")) as stage:
-        started = {name: Bridge(stage, name, spec, **given) for name, given in kinds.items()}
+        started = {
+            name: Bridge(stage, name, **{"spec": spec, **given}) for name, given in kinds.items()
+        }
         for bridge in started.values():
             bridge.connect()
         yield started
@@ -181,6 +191,38 @@ def test_camera_info(bridge: Bridge) -> None:
     np.testing.assert_allclose(np.reshape(info.p, (3, 4))[:, :3].ravel(), info.k)
 
 
+def test_depth_is_published_where_it_is_asked_for(bridges: dict, bridge: Bridge) -> None:
+    assert bridge.set("seed", 4)
+    frame = bridge.reset()
+    stamp = to_ns(frame.header.stamp)
+    bridge.probe.wait_for(lambda: with_stamp(bridge.depths, stamp), "depth")
+    msg = with_stamp(bridge.depths, stamp)[0]
+    assert (msg.encoding, msg.is_bigendian, msg.step) == ("32FC1", 0, 4 * WIDTH)
+    assert msg.header.frame_id == frame.header.frame_id
+    task = make_task(TASK, height=HEIGHT, width=WIDTH)
+    task.reset(4)
+    depth = np.frombuffer(msg.data, "<f4").reshape(msg.height, msg.width)
+    np.testing.assert_array_equal(depth, task.depth())
+    task.close()
+    assert bridges["realtime"].images and not bridges["realtime"].depths
+
+
+def test_the_episode_tells_return_success_and_length(bridge: Bridge, spec: TaskSpec) -> None:
+    task = make_task(TASK, height=HEIGHT, width=WIDTH)
+    task.reset(9)
+    rewards = [task.step(np.zeros(spec.action_size)).reward for _ in range(4)]
+    task.close()
+    assert bridge.set("seed", 9)
+    frame = bridge.reset()
+    assert (bridge.episode()["step"], float(bridge.episode()["return"])) == ("0", 0.0)
+    for step, reward in enumerate(rewards, 1):
+        frame = bridge.step(frame)
+        told = bridge.episode()
+        assert (told["step"], told["success"], told["done"]) == (str(step), "0", "0")
+        assert float(told["reward"]) == pytest.approx(reward, rel=1e-4)
+        assert float(told["return"]) == pytest.approx(sum(rewards[:step]), rel=1e-4)
+
+
 def test_lockstep_waits_for_the_command_of_its_frame(bridge: Bridge, spec: TaskSpec) -> None:
     first = bridge.reset()
     second = bridge.step(first)
@@ -211,7 +253,13 @@ def nothing(msg: JointState) -> None:
     msg.name, msg.position = [], []
 
 
-@pytest.mark.parametrize("breakage", [unknown_joint, not_a_number, too_short, nothing])
+def beyond_its_limit(msg: JointState) -> None:
+    msg.position[3] = 10.0
+
+
+@pytest.mark.parametrize(
+    "breakage", [unknown_joint, not_a_number, too_short, nothing, beyond_its_limit]
+)
 def test_commands_that_do_not_fit_are_refused(
     bridge: Bridge, breakage: Callable[[JointState], None]
 ) -> None:
@@ -224,6 +272,15 @@ def test_commands_that_do_not_fit_are_refused(
     assert "command refused: command " in bridge.stage.log(bridge.name)
     assert len(bridge.images) == seen
     bridge.step(frame)
+
+
+def test_a_limit_itself_is_no_reason_to_refuse(bridge: Bridge, spec: TaskSpec) -> None:
+    frame = bridge.reset()
+    seen = len(bridge.images)
+    highest = np.float32(spec.command_high).tolist()  # rounded, some of them upwards
+    assert any(np.array(highest) > spec.command_high)
+    bridge.to_command.publish(bridge.command(to_ns(frame.header.stamp), position=highest))
+    bridge.frame(seen)
 
 
 def test_joints_of_a_command_come_in_any_order(bridge: Bridge) -> None:
@@ -380,6 +437,10 @@ def test_realtime_steps_without_commands_into_the_next_episode(bridges: dict) ->
     told = [status_values(msg.status[0]) for msg in bridge.episodes]
     steps = [int(values["step"]) for values in told if int(values["episode"]) == whole]
     assert steps == list(range(bridge.spec.episode_steps + 1))
+    rows = [values for values in told if int(values["episode"]) == whole]
+    assert [values["done"] for values in rows] == ["0"] * (len(rows) - 1) + ["1"]
+    rewards = sum(float(values["reward"]) for values in rows)
+    assert float(rows[-1]["return"]) == pytest.approx(rewards, rel=1e-3)
     for times in (stamps(bridge.images), [to_ns(msg.clock) for msg in bridge.clocks]):
         assert all(before < after for before, after in pairwise(times))
 
@@ -405,3 +466,57 @@ def test_realtime_holds_the_last_command(bridges: dict[str, Bridge], spec: TaskS
     late = bridge.probe.wait_for(lambda: at_step(90), "many steps")[0]
     assert first.position[joint] < 0.3 * target
     assert late.position[joint] > 0.7 * target
+
+
+def test_realtime_refuses_commands_for_an_episode_before(bridges: dict, spec: TaskSpec) -> None:
+    bridge, finger = bridges["realtime"], "FFJ2"
+    index, joint = spec.actuated_joints.index(finger), spec.joint_names.index(finger)
+    bend = spec.command_high[index]
+
+    def publish_bent(stamp_ns: int) -> None:
+        msg = bridge.command(stamp_ns)
+        msg.position[index] = bend
+        bridge.to_command.publish(msg)
+
+    def begin() -> int:
+        """:return: the stamp of the new episode's first frame."""
+        seen = len(bridge.episodes)
+        seed = bridge.call("reset").message.removeprefix("seed ")
+
+        def first() -> list[int]:
+            told = {to_ns(msg.header.stamp): msg.status[0] for msg in bridge.episodes[seen:]}
+            values = {stamp: status_values(status) for stamp, status in told.items()}
+            return [s for s, v in values.items() if (v["seed"], v["step"]) == (seed, "0")]
+
+        return bridge.probe.wait_for(first, "the first step")[0]
+
+    before = begin()
+    stale = bridge.probe.fresh_count(bridge.name, "stale_commands")
+    begin()
+    publish_bent(before)
+    bridge.wait_for_count("stale_commands", stale + 1)
+    assert bridge.joints[-1].position[joint] < 0.5 * bend
+    began = begin()
+    publish_bent(began)
+    bridge.probe.wait_for(lambda: bridge.joints[-1].position[joint] > 0.7 * bend, "it is bent")
+    assert to_ns(bridge.joints[-1].header.stamp) > began
+    assert bridge.probe.fresh_count(bridge.name, "stale_commands") == stale + 1
+
+
+def test_realtime_that_lags_says_by_how_much(bridges: dict[str, Bridge]) -> None:
+    bridge = bridges["slow"]
+    assert bridge.call("reset").success
+    bridge.probe.wait_for(
+        lambda: bridge.probe.statuses[bridge.name].level == DiagnosticStatus.WARN, "a warning"
+    )
+    status = bridge.probe.statuses[bridge.name]
+    values = status_values(status)
+    # A step of 20 ms waits for a picture of 60 ms or more.
+    assert "slower than real time: a control step of 20 ms takes" in status.message
+    assert float(values["realtime_factor"]) <= 0.34
+    assert float(values["picture_ms"]) >= 60
+    assert float(values["lag_s"]) > 0.3
+    assert bridge.count("late_episodes") >= 1
+    assert "slower than real time" in bridge.stage.log(bridge.name)
+    assert bridge.episode()["success"] == ""  # a task that only has a return
+    assert bridge.episode()["return"] != ""
