@@ -29,6 +29,8 @@ class PolicySpec:
 
     ``command_low``/``command_high`` turn an action in [-1, 1] into a joint command (units of
     ``command_mode``: rad, rad/s or N m), in the order of ``actuated_joints``.
+    ``mask``: what the pictures were that it learned from: ``targets`` (all but the task's targets
+    is black), ``none`` (the camera's), ``black`` (nothing at all).
     """
 
     task: str
@@ -41,12 +43,15 @@ class PolicySpec:
     command_low: tuple[float, ...]
     command_high: tuple[float, ...]
     control_dt_s: float
+    mask: str = "targets"
 
     @classmethod
-    def from_task(cls, task: TaskSpec, *, image_size: int, frame_stack: int) -> PolicySpec:
+    def from_task(
+        cls, task: TaskSpec, *, image_size: int, frame_stack: int, mask: str = "targets"
+    ) -> PolicySpec:
         """What a policy for a simulated task needs: its default camera and the robot's joints.
 
-        :param image_size: side of the camera image in pixels.
+        :param image_size: side of the camera image in pixels. :param mask: see the class.
         """
         return cls(
             task=task.name,
@@ -59,6 +64,7 @@ class PolicySpec:
             command_low=task.command_low,
             command_high=task.command_high,
             control_dt_s=task.control_dt_s,
+            mask=mask,
         )
 
 

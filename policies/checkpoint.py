@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -105,10 +105,13 @@ def checkpoint_kind(path: Path) -> str:
 def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """A dataclass from its stored fields, strictly; JSON's lists become tuples again.
 
+    Fields that have a default may be missing: they came after the file was written.
+
     :raises CheckpointError: a field is missing, unknown or of no use to ``cls``.
     """
     expected = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-    if missing := sorted(expected - values.keys()):
+    needed = {field.name for field in fields(cls) if field.default is MISSING}  # type: ignore[arg-type]
+    if missing := sorted(needed - values.keys()):
         raise CheckpointError(f"{where} lacks {', '.join(missing)}")
     if unknown := sorted(values.keys() - expected):
         raise CheckpointError(f"{where} has unknown {', '.join(unknown)}")

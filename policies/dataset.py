@@ -14,7 +14,7 @@ from torch import Tensor
 class Episode:
     """One training episode of T steps.
 
-    ``frames``: uint8 [T, V, 3, S, S], V maskings of the same pictures, each consistent in time;
+    ``frames``: uint8 [T, V, 3, S, S], V views of the same pictures, each consistent in time;
     ``joints``: float32 [T, J] in rad or m; ``states``: float64 [T, D];
     ``labels``: float32 [T, A], the teacher's actions; ``success``: whether it was reached.
     """

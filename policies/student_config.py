@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from policies.seeds import EVALUATION_SEEDS
 from samg_ros.parameters import documented, parameter, validate
 
 
@@ -16,21 +17,42 @@ class StudentConfig:
     teacher: Path | None = parameter(
         None, "the teacher's checkpoint; None takes the one that ships"
     )
+    mask: str = parameter(
+        "targets",
+        "what it sees: the task's targets by noisy masks; for comparison the raw picture, or "
+        "nothing",
+        choices=("targets", "none", "black"),
+    )
     seed: int = parameter(
         0, "seeds the network, the order of the data and the episodes", low=0, high=40_000
     )
     iterations: int = parameter(
         30, "rounds of driving and training; the teacher drives in the first", low=1, high=10_000
     )
-    first_episodes: int = parameter(20, "episodes of the first round", low=1, high=1000)
-    episodes: int = parameter(5, "episodes of every later round", low=1, high=1000)
+    first_episodes: int = parameter(20, "most episodes of the first round", low=1, high=1000)
+    first_frames: int = parameter(
+        2000,
+        "the first round ends with the episode that reaches as many control steps",
+        low=1,
+        high=1_000_000,
+    )
+    episodes: int = parameter(5, "most episodes of every later round", low=1, high=1000)
+    round_frames: int = parameter(
+        400,
+        "a later round ends with the episode that reaches as many control steps",
+        low=1,
+        high=1_000_000,
+    )
     updates: int = parameter(400, "gradient steps a round", low=1, high=1_000_000)
     batch_size: int = parameter(64, "frame stacks a gradient step", low=1, high=10_000)
     learning_rate: float = parameter(
         1e-3, "Adam's, at the start; it falls to zero along a cosine", low=1e-8, high=1
     )
     maskings: int = parameter(
-        3, "independently spoilt maskings that are kept of every episode", low=1, high=16
+        3,
+        "independently spoilt maskings that are kept of every episode, where there are masks",
+        low=1,
+        high=16,
     )
     teacher_share_decay: float = parameter(
         0.5,
@@ -45,7 +67,11 @@ class StudentConfig:
         high=1,
     )
     max_steps: int = parameter(
-        60, "longest training episode, in control steps", unit="control steps", low=1, high=10_000
+        60,
+        "longest training episode of a task that tells success; others are driven to their end",
+        unit="control steps",
+        low=1,
+        high=10_000,
     )
     steps_after_success: int = parameter(
         10,
@@ -67,6 +93,9 @@ class StudentConfig:
         84, "side of the network's picture in pixels", unit="px", low=36, high=256
     )
     frame_stack: int = parameter(3, "pictures in a stack", low=1, high=16)
+    evaluation_episodes: int = parameter(
+        20, "held-out episodes for each score", low=1, high=len(EVALUATION_SEEDS)
+    )
     runs: Path = parameter(Path("runs/train"), "where the run's folder is made")
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 The student learns on the path it is deployed on: the camera's picture, a mask with the faults of
 a segmenter at the camera's size, any background behind the faults, then the policy's own
-pre-processing.
+pre-processing. Its twin for comparison learns from the picture as it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from policies.student import StudentPolicy
 from policies.student_config import StudentConfig
 from policies.student_learner import StudentLearner
 from policies.teacher import Teacher
-from sim_bridge.background_noise import NoiseBackground
+from policies.training_view import training_views
 from sim_bridge.scene import Scene
 from sim_bridge.task import Task
 
@@ -40,19 +40,22 @@ class StudentTraining:
         torch.manual_seed(config.seed)
         self._config, self._teacher = config, teacher
         self._scene = Scene(task)
-        # Noise only: photographs are what the student is measured on.
-        self._backgrounds = [NoiseBackground() for _ in range(config.maskings)]
+        self._views = training_views(config.mask, config.maskings)
         self._rng = np.random.default_rng(config.seed)
         self._episodes_done = 0
-        first = [self._collect(None, round_=0) for _ in range(config.first_episodes)]
-        rest = config.episodes * (config.iterations - 1)
-        capacity = (config.first_episodes + rest) * config.max_steps
+        first = self._round(None, round_=0)
+        # A round overshoots by less than its last episode.
+        most = (config.iterations - 1) * (config.round_frames + task.spec.episode_steps)
+        capacity = sum(len(episode.labels) for episode in first) + most
         self._dataset = Dataset(config.frame_stack, capacity, first)
         joints = Normalizer.fit(self._dataset.joints, _STD_FLOOR)
         self._learner = self._make_learner(task, joints)
         self.policy = StudentPolicy(
             PolicySpec.from_task(
-                task.spec, image_size=CAMERA_SIZE, frame_stack=config.frame_stack
+                task.spec,
+                image_size=CAMERA_SIZE,
+                frame_stack=config.frame_stack,
+                mask=config.mask,
             ),
             StudentPreprocessing(config.image_size, config.frame_stack, joints),
             self._learner.average,
@@ -66,13 +69,24 @@ class StudentTraining:
             loss = self._learner.fit(self._dataset, c.updates, c.batch_size, self._rng)
             curves["action loss"].append(loss)
             if round_ < c.iterations:
-                episodes = [self._collect(self.policy, round_) for _ in range(c.episodes)]
+                episodes = self._round(self.policy, round_)
                 for episode in episodes:
                     self._dataset.add(episode)
                 successes = fmean(episode.success for episode in episodes)
                 curves["training success"].append(successes)
             report(round_, f"loss {loss:.4f}, {len(self._dataset)} frames")
         return curves
+
+    def _round(self, student: StudentPolicy | None, round_: int) -> list[Episode]:
+        """Episodes until there are enough, or enough frames: they differ in length by task."""
+        c = self._config
+        limits = (c.episodes, c.round_frames) if round_ else (c.first_episodes, c.first_frames)
+        episodes: list[Episode] = []
+        frames = 0
+        while len(episodes) < limits[0] and frames < limits[1]:
+            episodes.append(self._collect(student, round_))
+            frames += len(episodes[-1].labels)
+        return episodes
 
     def _collect(self, student: StudentPolicy | None, round_: int) -> Episode:
         c = self._config
@@ -84,9 +98,7 @@ class StudentTraining:
         )
         seed = training_seed(c.seed, self._episodes_done)
         self._episodes_done += 1
-        return collect(
-            self._scene, self._backgrounds, self._teacher, student, drive, c.image_size, seed
-        )
+        return collect(self._scene, self._views, self._teacher, student, drive, c.image_size, seed)
 
     def _make_learner(self, task: Task, joints: Normalizer) -> StudentLearner:
         c = self._config

@@ -1,4 +1,4 @@
-"""Trains a masked-image student to imitate a state teacher, scores it, leaves a run folder."""
+"""Trains an image student to imitate a state teacher, scores it, leaves a run folder."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from policies.checkpoint import TrainingRecord
-from policies.evaluation import EpisodeResults, evaluate
-from policies.mask_source import MASK_SOURCES, make_mask_source
 from policies.run_folder import RunFolder, command_line, package_version
-from policies.seeds import EVALUATION_SEEDS
-from policies.student import StudentPolicy
 from policies.student_config import StudentConfig
+from policies.student_scores import figures, score
 from policies.student_training import CAMERA_SIZE, StudentTraining
 from policies.teacher import StateTeacher, shipped_teacher
 from samg_ros.threads import single_thread
 from sim_bridge.perturbations import make_perturbation
-from sim_bridge.scene import Scene
 from sim_bridge.task import make_task
 
 
@@ -36,11 +32,11 @@ def train_student(
     """
     path = config.teacher
     teacher = StateTeacher.load(path, task_name) if path else shipped_teacher(task_name)
-    held_out = make_perturbation(
-        "photos", task_name
-    )  # now, not after the training: it may be missing
-    run = RunFolder(config.runs, f"{task_name}_student", config)
-    checkpoint = run.path / f"{task_name}.safetensors"
+    # Now, not after the training: it may be missing.
+    held_out = make_perturbation("photos", task_name)
+    name = student_name(task_name, config.mask)
+    run = RunFolder(config.runs, f"{name}_student", config)
+    checkpoint = run.path / f"{name}.safetensors"
     task = make_task(task_name, height=CAMERA_SIZE, width=CAMERA_SIZE)
     start = time.monotonic()
 
@@ -53,23 +49,21 @@ def train_student(
             training = StudentTraining(task, teacher, config)
             losses = training.run(after_round)
             record = _record(task_name, config, start)
-            results = score(training.policy, Scene(task, held_out))
+            results = score(training.policy, teacher, task, held_out, config.evaluation_episodes)
     finally:
         task.close()
-    record = replace(record, scores={name: r.success_rate for name, r in results.items()})
+    record = replace(record, scores=figures(results))
     training.policy.save(checkpoint, record)
     episodes = {name: asdict(result)["episodes"] for name, result in results.items()}
     run.write_results({"record": asdict(record), "episodes": episodes})
-    run.write_curve(f"{task_name}: student", losses)
+    run.write_curve(f"{name}: student", losses)
     return checkpoint
 
 
-def score(policy: StudentPolicy, scene: Scene) -> dict[str, EpisodeResults]:
-    """Held-out episodes, by mask source."""
-    return {
-        name: evaluate(policy, scene, make_mask_source(name), EVALUATION_SEEDS)
-        for name in MASK_SOURCES
-    }
+def student_name(task: str, mask: str) -> str:
+    """What a student's checkpoint is called: TASK, or TASK_raw and TASK_black for its twins."""
+    suffix = {"targets": "", "none": "_raw", "black": "_black"}[mask]
+    return task + suffix
 
 
 def _record(task_name: str, config: StudentConfig, start: float) -> TrainingRecord:

@@ -24,9 +24,9 @@ from policies.teacher import StateTeacher
 from policies.teacher_config import ImitationConfig, TeacherConfig
 from policies.train_student import train_student
 from policies.train_teacher import train_teacher
+from policies.training_view import noisy_maskings
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.threads import single_thread
-from sim_bridge.background_noise import NoiseBackground
 from sim_bridge.perturbations import make_perturbation
 from sim_bridge.scene import Scene
 from sim_bridge.task import Task, make_task
@@ -43,9 +43,8 @@ def task() -> Task:
 def episodes(task: Task) -> list[Episode]:
     """Two short episodes that the teacher drives."""
     teacher, drive = StateTeacher.shipped(TASK), Drive(1.0, 0.05, 20, 5)
-    backgrounds = [NoiseBackground(), NoiseBackground()]
     return [
-        collect(Scene(task), backgrounds, teacher, None, drive, 84, seed)
+        collect(Scene(task), noisy_maskings(2), teacher, None, drive, 84, seed)
         for seed in (10_000, 10_001)
     ]
 
