@@ -13,6 +13,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reference": ("samg_ros.cli.reference", "make a reference (image, masks, points)"),
     "mask": ("samg_ros.cli.mask", "mask pictures, a video, or a bag's image topic"),
     "bench": ("samg_ros.cli.bench", "measure masks against the simulator's own"),
+    "eval": ("samg_ros.cli.eval", "evaluate policies over tasks, masks and visual changes"),
+    "sim": ("samg_ros.cli.sim", "list and preview the simulated tasks and their looks"),
     "train": ("samg_ros.cli.train", "train a state teacher or a masked-image student"),
 }
 

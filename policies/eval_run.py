@@ -1,0 +1,148 @@
+"""Episodes of many policies and masks in the same environments, which advance together."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from policies.base import Observation, Policy
+from policies.eval_records import Episode, EpisodeRecord
+from policies.eval_scenes import FrameAndTruth, eval_scene, parted
+from policies.eval_sight import Sight, pictures
+from samg_ros.masking.frames import MaskSource
+from samg_ros.masking.lost import LostBehaviour
+from sim_bridge.scene import SceneFrame
+from sim_bridge.task import TaskSpec
+from sim_bridge.vector import CopyState, VectorScenes
+
+
+@dataclass(frozen=True)
+class World:
+    """What environments share. ``perturb``: the text; ``size``: side of the picture, px."""
+
+    task: str
+    perturb: str
+    size: int
+
+
+def make_scenes(world: World, envs: int, episodes: int) -> VectorScenes:
+    """As many environments as asked for (0: one for each core), but no more than episodes.
+
+    :raises SimulationError: they cannot be made.
+    """
+    count = min(envs or len(os.sched_getaffinity(0)), episodes)
+    make = partial(eval_scene, world.task, world.perturb, world.size)
+    return VectorScenes([make] * count, FrameAndTruth, height=2 * world.size, width=world.size)
+
+
+class Runner:
+    """Runs episodes in ``scenes``; as soon as one ends, the next begins in its place.
+
+    A command takes the way it takes through the nodes, from action to joints and back: the same
+    seed gives the same episode there, to the bit as long as its masks are the same.
+
+    :param policies: by what results call them; copied, since a policy remembers frames.
+    :param masker: see :func:`policies.eval_sight.pictures`.
+    """
+
+    def __init__(
+        self,
+        scenes: VectorScenes,
+        policies: Mapping[str, Policy],
+        masker: MaskSource | None,
+        on_lost: LostBehaviour,
+    ) -> None:
+        self._scenes, self._masker, self._on_lost = scenes, masker, on_lost
+        self._policies = [copy.deepcopy(dict(policies)) for _ in range(len(scenes))]
+
+    def run(self, episodes: Iterable[Episode], finished: Callable[[EpisodeRecord], None]) -> None:
+        """:param finished: called with each episode as soon as it ends.
+
+        :raises SamgError: a worker died, or something cannot be carried out.
+        """
+        waiting, count = iter(episodes), len(self._scenes)
+        running: list[_Running | None] = [None] * count
+        actions: list[np.ndarray | None] = [None] * count
+        while True:
+            seeds: list[int | None] = [None] * count
+            for place, slot in enumerate(running):
+                if slot is None and (episode := next(waiting, None)) is not None:
+                    running[place] = self._begin(place, episode)
+                    seeds[place] = episode.seed
+            if not any(running):
+                return
+            self._scenes.start(actions=actions, seeds=seeds)
+            states = self._scenes.finish()
+            for place, (slot, state) in enumerate(zip(running, states, strict=True)):
+                if slot is not None and state is not None:
+                    slot.arrive(state, began=seeds[place] is not None)
+                    if slot.over:
+                        finished(slot.record())
+                        running[place] = None
+            actions = self._act(running)
+
+    def _begin(self, place: int, episode: Episode) -> _Running:
+        policy = self._policies[place][episode.cell.policy]
+        policy.reset()
+        sight = Sight(episode.cell.mask, episode.seed, self._on_lost)
+        return _Running(episode, policy, sight, self._scenes.spec)
+
+    def _act(self, running: list[_Running | None]) -> list[np.ndarray | None]:
+        going = [(place, slot) for place, slot in enumerate(running) if slot is not None]
+        frames = [slot.frame(self._scenes.pictures[place]) for place, slot in going]
+        sights = [slot.sight for _, slot in going]
+        seen = pictures(sights, frames, self._scenes.spec.name, self._masker)
+        actions: list[np.ndarray | None] = [None] * len(running)
+        for (place, slot), picture in zip(going, seen, strict=True):
+            actions[place] = slot.act(picture)
+        return actions
+
+
+class _Running:
+    """An episode on its way."""
+
+    def __init__(self, episode: Episode, policy: Policy, sight: Sight, spec: TaskSpec) -> None:
+        self.sight = sight
+        self._episode, self._policy, self._spec = episode, policy, spec
+        self._joints = [spec.joint_names.index(name) for name in policy.spec.joint_names]
+        self._return = 0.0
+
+    def arrive(self, state: CopyState, *, began: bool) -> None:
+        """Where it is now. :param began: it was reset, not stepped."""
+        self._state = state
+        self._return += 0.0 if began else state.result.reward
+
+    @property
+    def over(self) -> bool:
+        """Done, or successful for the first time."""
+        return self._state.result.done or bool(self._state.result.success)
+
+    def frame(self, picture: np.ndarray) -> SceneFrame:
+        """:param picture: what a worker's view made."""
+        rgb, targets = parted(picture)
+        result = self._state.result
+        stamp_ns = round(result.time_s * 1e9)
+        # The field of view is the camera's alone; nothing here looks at it.
+        return SceneFrame(rgb, targets, stamp_ns, result.step, fovy_rad=float("nan"))
+
+    def act(self, picture: np.ndarray) -> np.ndarray:
+        """:return: float64 [A] in [-1, 1], as it arrives through a joint command."""
+        joints = self._state.joints.position[self._joints].astype(np.float32)
+        action = self._policy.act(Observation(picture, joints))
+        return self._spec.command_to_action(self._spec.action_to_command(action))
+
+    def record(self) -> EpisodeRecord:
+        """What is kept of it."""
+        result = self._state.result
+        return EpisodeRecord(
+            self._episode,
+            success=None if result.success is None else bool(result.success),
+            steps=result.step,
+            episode_return=float(self._return),
+            **self.sight.scores(),
+        )

@@ -1,0 +1,122 @@
+"""Rows of results: one for each combination, and one for each setting over all tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+import numpy as np
+
+from policies.eval_config import CLEAN
+from policies.eval_records import Cell, EpisodeRecord
+from policies.eval_statistics import Estimate, estimate, ratio
+from samg_ros.bench.summary import Interval
+
+ALL = "all tasks"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the episodes of one combination amount to.
+
+    ``success``: as a share in [0, 1], None for tasks that only have a return. ``score_ratio``:
+    success, or the return of those tasks, divided by that of :func:`base_of`; None where that is
+    not known, or is this very combination. ``failed``: seeds of episodes without success.
+    ``mean_iou``: over episodes; ``min_iou``: of the worst frame. ``episodes``: their number.
+    """
+
+    cell: Cell
+    episodes: int
+    success: Estimate | None
+    episode_return: Estimate
+    score_ratio: Interval | None
+    failed: tuple[int, ...]
+    mean_iou: float | None
+    min_iou: float | None
+    found: float | None
+
+
+@dataclass(frozen=True)
+class Overall:
+    """One setting over all tasks: the scores of its episodes, each as a share of its task's
+    ``score_ratio`` base. ``cell.task`` is ``all tasks``."""
+
+    cell: Cell
+    tasks: int
+    episodes: int
+    score: Estimate
+
+
+def rows_of(records: Sequence[EpisodeRecord]) -> list[Row]:
+    """A row for each combination, in the order of their first episodes."""
+    by_cell: dict[Cell, list[EpisodeRecord]] = {}
+    for record in records:
+        by_cell.setdefault(record.cell, []).append(record)
+    return [_row(cell, by_cell) for cell in by_cell]
+
+
+def overall(records: Sequence[EpisodeRecord]) -> list[Overall]:
+    """A row for each setting that all tasks have in common, with the same seeds.
+
+    None where there is a single task, or one whose base is missing or not positive.
+    """
+    scores: dict[Cell, dict[int, float]] = {}
+    for record in records:
+        scores.setdefault(record.cell, {})[record.seed] = score(record)
+    tasks = list(dict.fromkeys(cell.task for cell in scores))
+    rows = []
+    for setting in dict.fromkeys(replace(cell, task=ALL) for cell in scores):
+        columns = [_shares(replace(setting, task=task), scores) for task in tasks]
+        complete = [column for column in columns if column is not None]
+        same = len({tuple(sorted(column)) for column in complete}) == 1
+        if len(tasks) < 2 or len(complete) < len(tasks) or not same:
+            continue
+        matrix = np.array([[column[seed] for column in complete] for seed in sorted(complete[0])])
+        rows.append(Overall(setting, len(tasks), matrix.size, estimate(matrix)))
+    return rows
+
+
+def score(record: EpisodeRecord) -> float:
+    """Success as 0 or 1 where the task has it, else the return."""
+    return record.episode_return if record.success is None else float(record.success)
+
+
+def base_of(cell: Cell, all_cells: Iterable[Cell]) -> Cell:
+    """What a combination is compared with: the same policy in the same task as it is, with
+    perfect masks; a policy that was run with a single mask (a raw twin: none), with that."""
+    masks = {other.mask for other in all_cells if other.policy == cell.policy}
+    return replace(cell, mask="oracle" if len(masks) > 1 else cell.mask, perturb=CLEAN)
+
+
+def _row(cell: Cell, by_cell: Mapping[Cell, list[EpisodeRecord]]) -> Row:
+    records = sorted(by_cell[cell], key=lambda record: record.seed)
+    scores = np.array([score(record) for record in records])
+    returns = np.array([record.episode_return for record in records])
+    base = base_of(cell, by_cell)
+    compared = base != cell and base in by_cell
+    has_success = records[0].success is not None
+    return Row(
+        cell=cell,
+        episodes=len(records),
+        success=estimate(scores[:, None]) if has_success else None,
+        episode_return=estimate(returns[:, None]),
+        score_ratio=ratio(scores, np.array(list(map(score, by_cell[base])))) if compared else None,
+        failed=tuple(record.seed for record in records if record.success is False),
+        mean_iou=_mean([record.mean_iou for record in records]),
+        min_iou=min((r.min_iou for r in records if r.min_iou is not None), default=None),
+        found=_mean([record.found for record in records]),
+    )
+
+
+def _shares(cell: Cell, scores: Mapping[Cell, dict[int, float]]) -> dict[int, float] | None:
+    """A combination's scores by seed, divided by the mean of its base."""
+    base = scores.get(base_of(cell, scores))
+    if not base or cell not in scores or fmean(base.values()) <= 0:
+        return None
+    return {seed: value / fmean(base.values()) for seed, value in scores[cell].items()}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

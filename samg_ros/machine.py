@@ -1,0 +1,39 @@
+"""What figures were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores that may be used, GPU, and the versions that figures depend on."""
+    import torch
+
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "torch": version("torch"),
+    }
+
+
+def describe(about: dict[str, Any]) -> str:
+    """What :func:`machine` tells, as half a sentence."""
+    gpu = about["gpu"] or "no GPU"
+    software = f"Python {about['python']}, torch {about['torch']}"
+    return f"{about['cores']} cores of {about['processor']}, {gpu}, {software}"
+
+
+def _processor() -> str:
+    """The model's name, which Python does not tell on Linux."""
+    try:
+        told = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        told = None
+    return told[1].strip() if told else platform.processor() or platform.machine()
