@@ -40,15 +40,16 @@ def _together(
     frame_stack: int,
     seeds: Sequence[int],
 ) -> list[EpisodeResult]:
-    """At most as many episodes as there are scenes, side by side."""
+    """At most as many episodes as there are scenes, side by side, in the first of them."""
+    count = len(seeds)
     done: dict[int, EpisodeResult] = {}
-    returns = [0.0] * len(seeds)
-    states = scenes.reset([*seeds, *[None] * (len(scenes) - len(seeds))])
-    stack = pictures(scenes.pictures).repeat(1, frame_stack, 1, 1)
-    while len(done) < len(seeds):
+    returns = [0.0] * count
+    idle = [None] * (len(scenes) - count)
+    scenes.reset([*seeds, *idle])
+    stack = pictures(scenes.pictures[:count]).repeat(1, frame_stack, 1, 1)
+    while len(done) < count:
         actions = act(stack).cpu().numpy()
-        running = [index < len(seeds) and index not in done for index in range(len(scenes))]
-        states = scenes.step([a if on else None for a, on in zip(actions, running, strict=True)])
+        states = scenes.step([*(None if i in done else actions[i] for i in range(count)), *idle])
         for index, state in enumerate(states):
             if state is None:
                 continue
@@ -57,5 +58,5 @@ def _together(
             if result.done or result.success:
                 step = result.step if result.success else None
                 done[index] = EpisodeResult(seeds[index], result.success, step, returns[index])
-        stack = torch.cat([stack[:, 3:], pictures(scenes.pictures)], 1)
-    return [done[index] for index in range(len(seeds))]
+        stack = torch.cat([stack[:, 3:], pictures(scenes.pictures[:count])], 1)
+    return [done[index] for index in range(count)]

@@ -118,7 +118,7 @@ class DrQV2Run:
             share = self._pictures.lost / max(self._pictures.frames, 1)
             curves.record("masks", frames, lost_share=share)
         told = f"critic loss {losses['critic_loss']:.3g}" if losses else "random actions"
-        self._report(frames, f"{told}, {self._rate():.0f} frames/s")
+        self._report(frames, f"{told}, {self._rate():.3g} frames/s")
 
     def _evaluate(self, curves: Curves) -> None:
         """Score the agent as it is; the best so far is what the checkpoint holds."""
@@ -133,7 +133,7 @@ class DrQV2Run:
             self._policy().save(self._checkpoint, self._record({}))
         told = f"evaluation: return {score[1]:.1f}"
         told += f", success {score[0]:.2f}" if success else ""
-        self._report(frames, f"{told}, {self._rate():.0f} frames/s")
+        self._report(frames, f"{told}, {self._rate():.3g} frames/s")
 
     def _save(self, curves: Curves) -> None:
         self._store.save(
@@ -187,6 +187,7 @@ class DrQV2Run:
             self._scenes.spec,
             image_size=self._config.camera_size,
             frame_stack=self._config.frame_stack,
+            mask="none" if self._config.mask == "none" else "targets",
         )
         return DrQV2Policy(spec, self._training.agent.net)
 

@@ -76,7 +76,7 @@ def serve(
                 pipe.send(carry_out(order))
             except SamgError as error:
                 pipe.send(Failure(str(error)))
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         pass  # the main process is gone
     except SamgError as error:
         pipe.send(Failure(str(error)))

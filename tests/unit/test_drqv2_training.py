@@ -87,16 +87,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_learns(tmp_path: Path) -> None:
     config = replace(
         smoke_config(tmp_path),
-        frames=2400,
+        frames=2000,
         seed_frames=400,
         batch_size=32,
         channels=8,
         features=16,
         hidden=64,
         stddev_steps=800,
-        evaluate_every=800,
-        evaluation_episodes=10,
-        score_episodes=20,
+        evaluate_every=500,
+        evaluation_episodes=4,
+        score_episodes=10,
         replay_capacity=2000,
     )
     lines: list[str] = []
