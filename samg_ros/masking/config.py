@@ -20,6 +20,7 @@ PAPER: dict[str, bool | int | float] = {
     "feature_size": 448,
     "min_likeness": -1.0,
     "lost_likeness": -1.0,
+    "rival_margin": -2.0,
 }
 
 
@@ -87,7 +88,7 @@ class MaskerConfig:
         0.2, "predicted IoU below which a target is lost", low=0.0, high=1.0
     )
     min_likeness: float = parameter(
-        0.70,
+        0.66,
         "mean likeness of what a mask holds to the reference below which it is low_confidence "
         "(a cosine; calibrated for the default models with `samg bench masks --hide`)",
         low=-1.0,
@@ -98,6 +99,13 @@ class MaskerConfig:
         "mean likeness of what a mask holds below which its target is lost",
         low=-1.0,
         high=1.0,
+    )
+    rival_margin: float = parameter(
+        0.02,
+        "a target is lost if what its mask holds is not this much more alike to it than to any "
+        "other target; -2 never asks",
+        low=-2.0,
+        high=2.0,
     )
     threads: int = parameter(0, "torch CPU threads; 0 leaves torch's default", low=0, high=256)
 

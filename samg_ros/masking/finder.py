@@ -135,9 +135,10 @@ class TargetFinder:
         prompts: Prompts,
         foreground: Foreground,
     ) -> MaskBatch:
-        config, alike = self.config, foreground.inside(masks)
+        config, (alike, rival) = self.config, foreground.inside(masks)
         empty = ~masks.flatten(2).any(2)
         lost = (found.score < config.lost_score) | (alike < config.lost_likeness) | empty
+        lost = lost | (alike < rival + config.rival_margin)
         doubtful = (found.score < config.min_score) | (alike < config.min_likeness)
         status = torch.where(doubtful, LOW_CONFIDENCE, FOUND).masked_fill(lost, LOST)
         masks = masks & ~lost[..., None, None]

@@ -42,16 +42,23 @@ class Foreground:
         low, high = flat.median(2).values, flat.amax(2)
         return low + share * (high - low)
 
-    def inside(self, masks: Tensor) -> Tensor:
-        """Mean likeness of what masks, bool [B, T, H, W], hold: float [B, T]; 0 of an empty one.
+    def inside(self, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean likeness of what masks hold: to their own targets, and to the next best target.
 
         Of a target that is not there SAM finds a mask of something else, and is sure of it; that
-        thing's likeness is what tells.
+        thing's likeness is what tells, or that it is more alike to another target.
+
+        :param masks: bool [B, T, H, W].
+        :return: float [B, T] each, 0 of an empty mask; -1 where there is no other target.
         """
         covered = F.adaptive_avg_pool2d(masks.float(), self.likeness.shape[-1])
         most = covered.amax((-2, -1), keepdim=True)
-        cells = (covered >= most.clamp(max=COVERED)) & (most > 0)
-        return (self.likeness * cells).sum((-2, -1)) / cells.sum((-2, -1)).clamp(min=1)
+        cells = ((covered >= most.clamp(max=COVERED)) & (most > 0)).float()
+        sums = torch.einsum("btij,bsij->bts", cells, self.likeness)
+        alike = sums / cells.sum((-2, -1)).clamp(min=1)[..., None]
+        own = alike.diagonal(dim1=1, dim2=2)
+        itself = torch.eye(alike.shape[1], dtype=torch.bool, device=alike.device)
+        return own, alike.masked_fill(itself, -1).amax(2)
 
     @property
     def probability(self) -> Tensor:

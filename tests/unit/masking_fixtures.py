@@ -19,14 +19,10 @@ CPU = torch.device("cpu")
 SIZE = 128
 FEATURE_SIZE = 112
 DINO_LAYERS = 4
+# Scripted and random masks hold whatever they hold.
+ANY_LIKENESS = {"min_likeness": -1.0, "lost_likeness": -1.0, "rival_margin": -2.0}
 # The steps as published; several views and any models.
-PUBLISHED = {
-    "clicks": False,
-    "agreement": 0.0,
-    "zoom": False,
-    "min_likeness": -1.0,
-    "lost_likeness": -1.0,
-}
+PUBLISHED = {"clicks": False, "agreement": 0.0, "zoom": False, **ANY_LIKENESS}
 
 
 def sam2(size: int) -> Sam2Model:

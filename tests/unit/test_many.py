@@ -126,7 +126,7 @@ class TestResults:
     def test_statuses_and_scores(self):
         segmenter = small.ScriptedSegmenter(targets=2)
         encoders = Encoders(segmenter, None)
-        config = MaskerConfig(features="none", **{**OPTIONS, "scale_steps": 0})
+        config = MaskerConfig(features="none", **OPTIONS, **small.ANY_LIKENESS)
         finder = TargetFinder(encoders, small.two_targets(), config)
         table = [(0.9, 0.7), (0.9, 0.1), (0.1, 0.1)]
         segmenter.scores = torch.tensor(table)[..., None].expand(-1, -1, 3)
@@ -187,7 +187,7 @@ def other_reference() -> Reference:
 class TestAgainstTheSingleMasker:
     def test_a_batch_of_cameras_equals_one_frame_at_a_time(self, monkeypatch):
         """The whole method with random weights: both references, two sizes."""
-        config = MaskerConfig(lost_score=0.0, lost_likeness=-1.0, min_score=0.0, **OPTIONS)
+        config = MaskerConfig(lost_score=0.0, min_score=0.0, **small.ANY_LIKENESS, **OPTIONS)
         models = {
             config.segmenter: small.segmenter_of(small.random_sam2()),
             config.features: small.features_of(small.random_dino(), small.DINO_LAYERS),

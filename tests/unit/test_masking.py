@@ -493,10 +493,6 @@ class TestLostFrames:
         assert not blank(self.nothing, lost=True).any()
 
 
-# Scripted masks hold whatever they hold.
-ANY_LIKENESS = {"min_likeness": -1.0, "lost_likeness": -1.0}
-
-
 def scripted(**options) -> tuple[SamgMasker, small.ScriptedSegmenter]:
     """A masker of two targets whose decodes are scripted, and the script."""
     segmenter = small.ScriptedSegmenter(targets=2)
@@ -513,9 +509,7 @@ def frames_of(count: int, height: int = 60, width: int = 80) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def graded() -> MaskBatch:
     """Scores of five frames' (ball, cup); the ball fills the left half, the cup all."""
-    masker, script = scripted(
-        min_score=0.5, lost_score=0.25, min_likeness=-1.0, lost_likeness=-1.0
-    )
+    masker, script = scripted(min_score=0.5, lost_score=0.25, **small.ANY_LIKENESS)
     script.logits[0, :, :, 8:] = -1
     table = [(0.9, 0.7), (0.9, 0.4), (0.9, 0.1), (0.3, 0.2), (0.1, 0.0)]
     script.scores = torch.tensor(table)[..., None].expand(-1, -1, 3)
@@ -552,14 +546,12 @@ class TestStatuses:
         assert torch.equal(graded.rgb, torch.where(graded.mask[..., None], frames, 0))
 
     def test_thresholds_themselves_suffice(self):
-        masker, script = scripted(
-            min_score=0.5, lost_score=0.25, min_likeness=-1.0, lost_likeness=-1.0
-        )
+        masker, script = scripted(min_score=0.5, lost_score=0.25, **small.ANY_LIKENESS)
         script.scores = torch.tensor([[0.5, 0.25]])[..., None].expand(-1, -1, 3)
         assert masker(frames_of(1)).status.tolist() == [[FOUND, LOW_CONFIDENCE]]
 
     def test_an_empty_mask_is_lost_however_sure_the_model_is(self):
-        masker, script = scripted()
+        masker, script = scripted(**small.ANY_LIKENESS)
         script.logits[1] = -1
         batch = masker(frames_of(1))
         assert batch.status.tolist() == [[FOUND, LOST]] and batch.score.tolist() == [1.0]
@@ -598,7 +590,7 @@ class TestPrompts:
         assert float(batch.scores[0, 0]) == pytest.approx(0.6)
 
     def test_refined_masks_are_those_of_best_predicted_iou(self):
-        masker, script = scripted(refine_steps=1)
+        masker, script = scripted(refine_steps=1, **small.ANY_LIKENESS)
         script.logits[:] = -1
         script.logits[0, 2, :8] = script.logits[1, 0, 8:] = 1
         script.scores = torch.tensor([[[0.3, 0.6, 0.9], [0.8, 0.1, 0.2]]])
@@ -622,6 +614,7 @@ def random_masker(request) -> SamgMasker:
         features="none" if features is None else "dinov2_small",
         lost_score=0.0,
         lost_likeness=-1.0,
+        rival_margin=-2.0,
     )
     segmenter = small.segmenter_of(small.random_sam2())
     return SamgMasker(segmenter, features, small.two_targets(), config)
