@@ -20,8 +20,9 @@ from samg_ros.masking.foreground import ForegroundBank
 from samg_ros.masking.reference import Reference, Target, View
 from samg_ros.masking.result import MaskBatch
 
-# The window's side, relative to the frame's: what the targets take up at most, and some room.
-ROOM = 1.4
+# The window's side, relative to the frame's: what the targets take up at most, and some room;
+# more where one view alone tells how large they can be.
+ROOM, ROOM_OF_ONE_VIEW = 1.4, 2.0
 SMALLEST = 0.25
 SMALLEST_PX = 16
 # With a larger window a second look is not worth its time.
@@ -33,7 +34,8 @@ COUNTS = 0.5
 def window_side(reference: Reference) -> float:
     """Side of the window that holds all targets, relative to the frame's width and height."""
     extents = [_extent(view) for view in reference.views]
-    return float(np.clip(ROOM * max(extents), SMALLEST, 1))
+    room = ROOM if len(extents) > 1 else ROOM_OF_ONE_VIEW
+    return float(np.clip(room * max(extents), SMALLEST, 1))
 
 
 class ZoomedFinder:

@@ -148,7 +148,12 @@ def test_agreement_is_soft_iou_with_the_foreground():
 
 class TestZoom:
     def test_the_window_holds_the_targets_of_all_views(self):
-        assert window_side(bar_reference()) == pytest.approx(1.4 * 32 / 128)
+        one = bar_reference()
+        assert window_side(one) == pytest.approx(2.0 * 32 / 128)
+        dot = np.zeros((128, 128), bool)
+        dot[70, 70] = True
+        second = View(one.views[0].image, (Target("bar", dot, small.points()),))
+        assert window_side(Reference((*one.views, second))) == pytest.approx(1.4 * 32 / 128)
 
     def test_the_zoomed_reference_shows_the_same_pixels(self):
         whole, part = bar_reference().views[0], zoomed(bar_reference(), 0.5).views[0]
