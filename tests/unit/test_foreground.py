@@ -177,7 +177,8 @@ class TestZoom:
             assert float(columns.mean()) == pytest.approx(left + 15.5, abs=4)
             assert float(rows.mean()) == pytest.approx(top + 7.5, abs=4)
             x, y = (found.points[b, 0, 0] * 128).tolist()
-            assert left - 4 < x < left + 36 and top - 4 < y < top + 20
+            # Within the window of 64 px.
+            assert abs(x - left - 16) < 36 and abs(y - top - 8) < 36
         assert torch.equal(found.rgb, frames * found.mask[..., None])
         assert torch.equal(found.mask, found.target_masks.any(1))
 
