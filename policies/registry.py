@@ -7,6 +7,7 @@ from pathlib import Path
 
 from policies.base import Policy
 from policies.checkpoint import checkpoint_kind
+from policies.checkpoints import shipped
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.registry import Registry
 
@@ -25,18 +26,19 @@ def load_policy(name_or_path: str | Path, task: str) -> Policy:
     """A policy that is ready to act.
 
     :param name_or_path: a registered name (``student`` is the shipped checkpoint of the task,
-        ``random`` a baseline) or the path of a checkpoint.
+        ``random`` a baseline), the name of a checkpoint that ships, or the path of any.
     :param task: the task it must be for.
     :raises CheckpointError: no checkpoint ships for the task, or the file cannot be used.
     :raises ConfigError: neither a registered name nor a checkpoint.
     """
     if str(name_or_path) in policies.names():
         return policies.get(str(name_or_path))(task)
-    path = Path(name_or_path)
+    path = shipped().get(str(name_or_path), Path(name_or_path))
     if path.suffix != ".safetensors":
         raise ConfigError(
             f"unknown policy {str(name_or_path)!r}; choose one of: "
-            f"{', '.join(policies.names())}, or the path of a .safetensors checkpoint"
+            f"{', '.join(policies.names())}, a checkpoint that ships "
+            f"({', '.join(shipped())}), or the path of a .safetensors checkpoint"
         )
     kind = checkpoint_kind(path)
     if kind not in kinds.names():

@@ -19,7 +19,7 @@ from policies.checkpoint import (
     load_weights,
     save_checkpoint,
 )
-from policies.checkpoints import choose, shipped_students
+from policies.checkpoints import choose, shipped_raw_students, shipped_students
 from policies.networks import StudentNet, StudentNetConfig
 from policies.preprocessing import FrameStack, Normalizer, StudentPreprocessing
 from policies.registry import kinds, policies
@@ -92,6 +92,15 @@ def shipped_student(task: str) -> StudentPolicy:
     :raises CheckpointError: none does.
     """
     return StudentPolicy.load(choose(shipped_students(), task), task)
+
+
+@policies.register("raw_student")
+def shipped_raw_student(task: str) -> StudentPolicy:
+    """The student of ``task`` that learned from raw pictures, for comparison.
+
+    :raises CheckpointError: none ships.
+    """
+    return StudentPolicy.load(choose(shipped_raw_students(), task), task)
 
 
 @kinds.register("student")

@@ -1,4 +1,5 @@
-"""The checkpoints this package ships: ``TASK.safetensors`` and ``TASK_teacher.safetensors``."""
+"""The checkpoints this package ships: students as ``TASK.safetensors``, their twins that learned
+from raw pictures as ``TASK_raw.safetensors``, teachers as ``TASK_teacher.safetensors``."""
 
 from __future__ import annotations
 
@@ -6,19 +7,27 @@ from pathlib import Path
 
 from samg_ros.errors import CheckpointError
 
-_TEACHER = "_teacher"
+_RAW, _TEACHER = "_raw", "_teacher"
+
+
+def shipped() -> dict[str, Path]:
+    """Every shipped checkpoint, by its name: the file's without the suffix."""
+    return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.safetensors"))}
 
 
 def shipped_students() -> dict[str, Path]:
     """The shipped student of each task that has one, by task."""
-    paths = sorted(Path(__file__).parent.glob("*.safetensors"))
-    return {path.stem: path for path in paths if not path.stem.endswith(_TEACHER)}
+    return {name: path for name, path in shipped().items() if not name.endswith((_RAW, _TEACHER))}
+
+
+def shipped_raw_students() -> dict[str, Path]:
+    """The shipped student that learned from raw pictures of each task that has one, by task."""
+    return _with_suffix(_RAW)
 
 
 def shipped_teachers() -> dict[str, Path]:
     """The shipped teacher of each task that has one, by task."""
-    paths = sorted(Path(__file__).parent.glob(f"*{_TEACHER}.safetensors"))
-    return {path.stem.removesuffix(_TEACHER): path for path in paths}
+    return _with_suffix(_TEACHER)
 
 
 def choose(shipped: dict[str, Path], task: str) -> Path:
@@ -32,3 +41,12 @@ def choose(shipped: dict[str, Path], task: str) -> Path:
             f"{', '.join(shipped) or 'no task'}. Train one with `samg train` and give its path"
         )
     return shipped[task]
+
+
+def _with_suffix(suffix: str) -> dict[str, Path]:
+    """By the name without the suffix."""
+    return {
+        name.removesuffix(suffix): path
+        for name, path in shipped().items()
+        if name.endswith(suffix)
+    }

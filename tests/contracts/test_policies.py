@@ -14,7 +14,7 @@ import torch
 
 from policies.base import Observation, Policy
 from policies.checkpoint import TrainingRecord, load_checkpoint
-from policies.checkpoints import shipped_students, shipped_teachers
+from policies.checkpoints import shipped_raw_students, shipped_students, shipped_teachers
 from policies.drqv2_networks import DrQV2Net, DrQV2NetConfig
 from policies.drqv2_policy import DrQV2Policy
 from policies.registry import load_policy, policies
@@ -22,7 +22,12 @@ from policies.student import StudentPolicy
 from policies.teacher import StateTeacher
 from samg_ros.errors import CheckpointError, ConfigError
 
-EVERY_POLICY = [(name, task) for task in shipped_students() for name in policies.names()]
+EVERY_POLICY = [
+    (name, task)
+    for task in shipped_students()
+    for name in policies.names()
+    if name != "raw_student" or task in shipped_raw_students()
+]
 EVERY_POLICY.append(("a drqv2 checkpoint", "adroit_door"))
 MOST_BYTES = 4_000_000
 
@@ -112,7 +117,8 @@ class TestEveryShippedStudent:
         path = shipped_students()[task]
         assert path.stat().st_size < MOST_BYTES
         record = load_checkpoint(path, kind="student", task=task).record
-        assert task in record.command and set(record.scores) >= {"oracle", "none", "black"}
+        names = {name.removesuffix("_return") for name in record.scores}
+        assert task in record.command and names >= {"oracle", "none", "black"}
 
     def test_uses_earlier_frames_and_the_picture(self, task: str) -> None:
         policy = load_policy("student", task)
@@ -143,6 +149,17 @@ class TestEveryShippedStudent:
     def test_is_refused_for_another_task(self, task: str) -> None:
         with pytest.raises(CheckpointError, match=f"trained for task '{task}'"):
             load_policy(shipped_students()[task], "another_task")
+
+
+@pytest.mark.parametrize("task", shipped_raw_students())
+def test_every_raw_twin_is_one(task: str) -> None:
+    path = shipped_raw_students()[task]
+    assert path.stat().st_size < MOST_BYTES
+    checkpoint = load_checkpoint(path, kind="student", task=task)
+    assert checkpoint.spec.mask == "none" and "--mask none" in checkpoint.record.command
+    names = {name.removesuffix("_return") for name in checkpoint.record.scores}
+    assert names >= {"none", "none_clean", "teacher"}
+    assert load_policy(path.stem, task).spec == checkpoint.spec
 
 
 @pytest.mark.parametrize("task", shipped_teachers())
@@ -182,12 +199,14 @@ def test_a_teacher_is_not_a_policy() -> None:
 
 
 def test_unknown_names_list_the_choices() -> None:
-    with pytest.raises(ConfigError, match="random, student, or the path"):
+    with pytest.raises(ConfigError, match=r"random, raw_student, student, a .* \(adroit_door, "):
         load_policy("nonsense", "adroit_door")
     with pytest.raises(CheckpointError, match="there is one for: adroit_door"):
-        load_policy("student", "adroit_pen")
+        load_policy("student", "hopper_hop")
     with pytest.raises(ConfigError, match="unknown task"):
         load_policy("random", "nonsense")
+    with pytest.raises(CheckpointError, match="holds a teacher, which does not act on pictures"):
+        load_policy("adroit_door_teacher", "adroit_door")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load_policy(Path("missing") / "x.safetensors", "adroit_door")
 
