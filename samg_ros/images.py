@@ -6,6 +6,7 @@ from a bag.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -58,6 +59,8 @@ ENCODINGS: dict[str, Encoding] = {
     "yuv422_yuy2": Encoding("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
     "yuyv": Encoding("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
 }
+# Depth and the like: signed or floating-point numbers of no fixed range, with NaN among them.
+NO_COLOURS = re.compile(r"(8S|16S|32S|32F|64F)C")
 
 
 def check(msg: ImageMessage) -> Encoding:
@@ -68,8 +71,9 @@ def check(msg: ImageMessage) -> Encoding:
     """
     encoding = ENCODINGS.get(msg.encoding)
     if encoding is None:
+        why = "holds no colours" if NO_COLOURS.match(msg.encoding) else "is not known"
         raise ImageError(
-            f"image encoding {msg.encoding!r} is not known; publish one of: {', '.join(ENCODINGS)}"
+            f"image encoding {msg.encoding!r} {why}; publish one of: {', '.join(ENCODINGS)}"
         )
     if msg.height == 0 or msg.width == 0:
         raise ImageError(f"image is {msg.width}x{msg.height}: it has no pixels")
@@ -129,7 +133,7 @@ def decode(data: bytes, *, upright: bool = False) -> np.ndarray:
     :param data: a file's content, or the ``data`` of a ``sensor_msgs/CompressedImage``.
     :param upright: turn it as its EXIF says. Messages are left as the camera took them, like the
         camera's other topics.
-    :raises ImageError: not a picture, or one that is cut short.
+    :raises ImageError: not a picture, one that is cut short, or one of floating-point numbers.
     """
     flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     return cv2.cvtColor(_decoded(data, flags), cv2.COLOR_BGR2RGB)
@@ -150,6 +154,9 @@ def _decoded(data: bytes, flags: int) -> np.ndarray:
     except cv2.error as error:
         raise ImageError(f"the picture cannot be decoded: {error.err}") from error
     if pixels is None:
+        kept = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+        if kept is not None and kept.dtype.kind == "f":
+            raise ImageError(f"the picture's pixels are {kept.dtype}; save it with 8 or 16 bits")
         raise ImageError(
             "not a whole picture of a known format (PNG, JPEG, TIFF, WebP, BMP and the like)"
         )

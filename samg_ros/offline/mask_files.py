@@ -45,6 +45,10 @@ def read_labels(path: Path) -> dict[int, np.ndarray]:
     :raises InvalidReferenceError: unreadable, or more than ``MOST_COLOURS`` values.
     """
     values = _values(_read(path))
+    if (values != np.rint(values)).any():
+        raise InvalidReferenceError(
+            f"{path} holds numbers that are not whole: it is not a label image"
+        )
     found = [int(value) for value in np.unique(values) if value]
     if len(found) > MOST_COLOURS:
         raise InvalidReferenceError(
@@ -60,9 +64,12 @@ def _read(path: Path) -> np.ndarray:
             raise InvalidReferenceError(
                 f"the mask {path} is a JPEG, whose edges are blurred; save it as PNG"
             )
-        return decode_unchanged(data)
+        pixels = decode_unchanged(data)
     except ImageError as error:
         raise InvalidReferenceError(f"mask {path}: {error}") from error
+    if not np.isfinite(pixels).all():
+        raise InvalidReferenceError(f"the mask {path} holds NaN or infinity; write 0 there")
+    return pixels
 
 
 def _values(pixels: np.ndarray) -> np.ndarray:

@@ -199,11 +199,18 @@ class TestMalformed:
         with pytest.raises(ImageError, match=f"step is {msg.step} bytes; 10 {encoding} pixels"):
             images.to_rgb(msg)
 
-    @pytest.mark.parametrize("encoding", ["", "jpeg", "RGB8", "32FC1", "nv12"])
+    @pytest.mark.parametrize("encoding", ["", "jpeg", "RGB8", "nv12"])
     def test_an_unknown_encoding_lists_the_known_ones(self, encoding: str):
         msg = message("mono8", random_pixels("mono8"))
         msg.encoding = encoding
         with pytest.raises(ImageError, match=f"'{encoding}' is not known; publish one of: rgb8"):
+            images.to_rgb(msg)
+
+    @pytest.mark.parametrize("encoding", ["32FC1", "32FC3", "64FC4", "16SC1", "32SC1"])
+    def test_measurements_are_no_colours(self, encoding: str):
+        msg = message("mono8", random_pixels("mono8"))
+        msg.encoding = encoding
+        with pytest.raises(ImageError, match=f"'{encoding}' holds no colours; publish one of:"):
             images.to_rgb(msg)
 
     def test_a_mask_in_colour_is_refused(self):

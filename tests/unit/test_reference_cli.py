@@ -138,6 +138,9 @@ class TestFiles:
             (("cup.png", "pen.png", "--names", "cup"), "2 masks, but 1 names"),
             (("labels.png", "--names", "a", "b", "c"), "(3, 7) for 3 names"),
             (("labels.png:5",), "has no 5; it has: 3, 7"),
+            (("halves.tiff:1",), "numbers that are not whole"),
+            (("nan.tiff",), "holds NaN or infinity"),
+            (("nan.tiff", "--names", "cup", "pen"), "holds NaN or infinity"),
             (("cup.png", "cup=pen.png"), "two masks are called 'cup'"),
             (("cup.png", "--points", "cup", "64,20"), "outside the 64x48 image"),
             (("cup.png", "--points", "cup", "-1,20"), "outside the 64x48 image"),
@@ -154,6 +157,8 @@ class TestFiles:
         save(desk / "white.png", np.full((HEIGHT, WIDTH), 255, np.uint8))
         save(desk / "small.png", np.eye(24, 32, dtype=np.uint8))
         save(desk / "blurred.jpg", CUP.astype(np.uint8) * 255)
+        save(desk / "halves.tiff", np.where(CUP, 0.5, 0).astype(np.float32))
+        save(desk / "nan.tiff", np.where(CUP, np.nan, 0).astype(np.float32))
         (desk / "broken.png").write_bytes((desk / "cup.png").read_bytes()[:40])
         assert run("files", "desk.png", *words) == 1
         assert reason in capsys.readouterr().err
