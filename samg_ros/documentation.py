@@ -27,7 +27,7 @@ NODES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "policy": (
-        ("samg_ros/nodes/policy_node.py",),
+        ("samg_ros/nodes/policy_node.py", "samg_ros/ros/command_outputs.py"),
         ("samg_ros.nodes.policy_config.PolicyNodeConfig",),
     ),
     "recorder": (

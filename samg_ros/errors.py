@@ -31,3 +31,7 @@ class SimulationError(SamgError):
 
 class BagError(SamgError):
     """A bag that cannot be written or read."""
+
+
+class UnsafeActionError(SamgError):
+    """An action of a policy that must not reach a robot."""

@@ -6,21 +6,81 @@ from dataclasses import dataclass
 
 from samg_ros.parameters import documented, parameter, validate
 
+OUTPUTS = ("joint_state", "joint_trajectory", "float64_multi_array")
+_MODES = ("", "position", "velocity", "effort")
+
 
 @documented
 @dataclass(frozen=True)
 class PolicyNodeConfig:
-    """Which policy acts, and what keeps the robot safe."""
+    """Which policy acts, what it is wired to, and what keeps the robot safe."""
 
     task: str = parameter("adroit_door", "task the policy must be for")
     policy: str = parameter(
-        "student", "registered policy (student, random) or the path of a checkpoint"
+        "student",
+        "registered policy (student, raw_student, random), name of a checkpoint that ships, or "
+        "path of one",
+    )
+    camera: str = parameter(
+        "", "camera the frames come from; another one than the policy's is refused (empty: any)"
+    )
+    mask: str = parameter(
+        "",
+        "what the frames are: all but the targets black, the camera's, or all black; another than "
+        "the policy learned from is refused (empty: any)",
+        choices=("", "targets", "none", "black"),
+    )
+    joints: list[str] = parameter(
+        [], "what joint_states will carry; a policy that needs another is refused (empty: any)"
+    )
+    command_joints: list[str] = parameter(
+        [], "joints the robot takes commands for; the policy must command them all (empty: any)"
+    )
+    command_mode: str = parameter(
+        "", "what the robot takes; another policy is refused (empty: any)", choices=_MODES
+    )
+    output: str = parameter(
+        "joint_state",
+        "message on joint_command: sensor_msgs/JointState, a trajectory_msgs/JointTrajectory of "
+        "one point, or a std_msgs/Float64MultiArray in the policy's order of joints",
+        choices=OUTPUTS,
+    )
+    trajectory_time_s: float = parameter(
+        0.0,
+        "time a JointTrajectory gives to reach its point; 0 takes the policy's control step",
+        unit="s",
+        low=0.0,
+        high=60.0,
+    )
+    range_share: float = parameter(
+        1.0,
+        "share of the policy's command range, around its middle, that is used",
+        low=0.0,
+        high=1.0,
+    )
+    max_rate: float = parameter(
+        0.0,
+        "largest change of a command in a second, in its unit a second (rad/s of positions); a "
+        "first position starts from the measured one; 0 sets no limit",
+        low=0.0,
+        high=1e6,
     )
     max_frame_age_s: float = parameter(
         0.5, "frames older than this on the node's clock are refused", unit="s", low=0.0, high=60.0
     )
     frame_timeout_s: float = parameter(
         2.0, "hold when no usable frame came for this long", unit="s", low=0.05, high=600.0
+    )
+    hold_period_s: float = parameter(
+        0.5, "how often a hold is looked at and repeated", unit="s", low=0.01, high=60.0
+    )
+    max_lost_frames: int = parameter(
+        0,
+        "hold from so many wholly black frames in a row on, in which every target is lost; 0 lets "
+        "the policy act on them",
+        unit="frames",
+        low=0,
+        high=100_000,
     )
     new_stack_gap_s: float = parameter(
         0.5,

@@ -12,24 +12,32 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from sensor_msgs.msg import Image, JointState
 
 from policies.base import Observation
+from policies.fit import Robot, check_fit, picture_doubts
 from policies.registry import load_policy
-from samg_ros.commands import JointCommand, action_to_command
-from samg_ros.errors import ConfigError, ImageError
+from policies.safety import CommandGuard, SafetyLimits
+from samg_ros.commands import JointCommand
+from samg_ros.errors import ConfigError, ImageError, UnsafeActionError
 from samg_ros.nodes.policy_config import PolicyNodeConfig
 from samg_ros.ros import qos
+from samg_ros.ros.command_outputs import OUTPUTS
 from samg_ros.ros.diagnostics import Monitor
 from samg_ros.ros.images import to_rgb
-from samg_ros.ros.joints import command_to_msg, positions_of
+from samg_ros.ros.joints import positions_of
 from samg_ros.ros.parameters import declare
 from samg_ros.ros.runtime import autostart, forward_logging, guarded, run
 from samg_ros.ros.stamps import NS_PER_S, to_ns
 
 KEPT_JOINT_STATES = 200
-HOLD_PERIOD_S = 0.5
+HOLDING = "holding: no usable frame"
+LOST = "holding: every target is lost"
 
 
 class PolicyNode(LifecycleNode):
-    """Lifecycle node ``policy``. A command carries the stamp of the frame it answers."""
+    """Lifecycle node ``policy``. A command carries the stamp of the frame it answers, where its
+    message has one for that.
+
+    An action that is no number stops it: it holds until it is deactivated and activated again.
+    """
 
     def __init__(self) -> None:
         super().__init__("policy")
@@ -46,7 +54,10 @@ class PolicyNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._joints: OrderedDict[int, np.ndarray] = OrderedDict()
         self._last_stamp = -1
-        self._last_command: JointState | None = None
+        self._stopped = False
+        self._lost_frames = 0
+        self._monitor.warning = ""
+        self._guard.reset()
         self._last_frame_at = time.monotonic()
         self._policy.reset()
         # The executor serves them in this order: a frame must find its joints, if both are here.
@@ -57,7 +68,7 @@ class PolicyNode(LifecycleNode):
             self.create_subscription(Image, "image", self._on_image, qos.CAMERA_IN),
         ]
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._watchdog = self.create_timer(HOLD_PERIOD_S, self._watch, clock=steady)
+        self._watchdog = self.create_timer(self._config.hold_period_s, self._watch, clock=steady)
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -72,12 +83,20 @@ class PolicyNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
-        self._policy = load_policy(self._config.policy, self._config.task)
+        c = self._config
+        self._policy = load_policy(c.policy, c.task)
         spec = self._policy.spec
+        robot = Robot(c.camera, c.mask, c.joints, c.command_joints, c.command_mode)
+        check_fit(spec, robot, c.policy)
+        limits = SafetyLimits(c.range_share, c.max_rate, c.new_stack_gap_s)
+        self._guard = CommandGuard(spec, limits)
         blank = np.zeros((spec.image_size, spec.image_size, 3), np.uint8)
         joints = np.zeros(len(spec.joint_names), np.float32)
-        self._policy.act(Observation(blank, joints))  # warm up: the first call is the slow one
-        self._command_out = self.create_publisher(JointState, "joint_command", qos.COMMAND)
+        # A warm up, since the first call is the slow one; and what it gives must be of use.
+        self._guard(self._policy.act(Observation(blank, joints)), spec.control_dt_s, {})
+        self._output = OUTPUTS[c.output]
+        self._duration_s = c.trajectory_time_s or spec.control_dt_s
+        self._command_out = self._output.publisher(self)
 
     def _on_joints(self, msg: JointState) -> None:
         try:
@@ -92,8 +111,8 @@ class PolicyNode(LifecycleNode):
     def _on_image(self, msg: Image) -> None:
         began = time.monotonic()
         stamp = to_ns(msg.header.stamp)
-        if stamp == self._last_stamp and self._last_command is not None:
-            self._command_out.publish(self._last_command)  # sent again: the answer was lost
+        if stamp == self._last_stamp and self._guard.last is not None:
+            self._publish(self._guard.last)  # sent again: the answer was lost
             return
         if self._too_old(stamp):
             return
@@ -102,15 +121,49 @@ class PolicyNode(LifecycleNode):
             return
         try:
             rgb = to_rgb(msg)
+            if self._last_stamp < 0:
+                self._tell_doubts(rgb, msg.header.frame_id)
+            self._answer(rgb, joints, stamp)
         except ImageError as error:
             self._monitor.count_error("refused_images", f"frame refused: {error}")
             return
-        self._begin_stack_after_gap(stamp)
-        action = self._policy.act(Observation(rgb, joints))
-        self._send(action, stamp)
+        except UnsafeActionError as error:
+            self._stop(error, stamp)
         self._last_frame_at = time.monotonic()
-        self._monitor.warning = ""
         self._monitor.frame(self._last_frame_at - began)
+
+    def _answer(self, rgb: np.ndarray, joints: np.ndarray, stamp: int) -> None:
+        """Publish what the policy makes of a frame, or a hold where it may not act."""
+        self._lost_frames = 0 if rgb.any() else self._lost_frames + 1
+        self._begin_stack_after_gap(stamp)
+        action = self._policy.act(Observation(rgb, joints))  # though held: its stack goes on
+        gap_s = (stamp - self._last_stamp) / NS_PER_S
+        is_lost = 0 < self._config.max_lost_frames <= self._lost_frames
+        if self._stopped or is_lost:
+            self._last_stamp = stamp
+            self._hold("" if self._stopped else LOST)
+            return
+        measured = dict(zip(self._policy.spec.joint_names, joints.tolist(), strict=True))
+        command = self._guard(action, gap_s, measured)
+        if command.limited:
+            self._monitor.count("limited_commands")
+        self._last_stamp = stamp
+        self._monitor.warning = ""
+        self._publish(command.values)
+
+    def _tell_doubts(self, rgb: np.ndarray, frame_id: str) -> None:
+        """Once an activation: what looks as if another topic were wired."""
+        for doubt in picture_doubts(self._policy.spec, rgb, frame_id):
+            self.get_logger().warning(doubt)
+
+    def _stop(self, error: UnsafeActionError, stamp: int) -> None:
+        """Let nothing more of this policy out."""
+        self._stopped = True
+        self._last_stamp = stamp
+        self._monitor.count("unsafe_actions")
+        reason = f"stopped: {error}; deactivate and activate the node to go on"
+        self.get_logger().error(reason)
+        self._hold(reason)
 
     def _too_old(self, stamp: int) -> bool:
         age_s = (self.get_clock().now().nanoseconds - stamp) / NS_PER_S
@@ -140,27 +193,27 @@ class PolicyNode(LifecycleNode):
         gap_s = (stamp - self._last_stamp) / NS_PER_S
         if self._last_stamp >= 0 and not 0 < gap_s <= self._config.new_stack_gap_s:
             self._policy.reset()
+            self._guard.start_again()
 
-    def _send(self, action: np.ndarray, stamp: int) -> None:
-        spec = self._policy.spec
-        values = action_to_command(action, spec.command_low, spec.command_high)
-        command = JointCommand(spec.actuated_joints, spec.command_mode, values, stamp)
-        self._last_stamp, self._last_command = stamp, command_to_msg(command)
-        self._command_out.publish(self._last_command)
+    def _hold(self, why: str) -> None:
+        """Keep the robot where it is. :param why: told until the policy acts again; empty leaves
+        what is told."""
+        self._monitor.warning = why or self._monitor.warning
+        self._monitor.count("holds")
+        values = self._guard.hold()
+        if values is not None:
+            self._publish(values)
 
     def _watch(self) -> None:
-        """Hold when frames stop: the last position again, or no velocity and no effort."""
-        silent_s = time.monotonic() - self._last_frame_at
-        if silent_s <= self._config.frame_timeout_s or self._last_command is None:
-            return
-        self._monitor.warning = "holding: no usable frame"
-        self._monitor.counts["holds"] += 1
-        command = self._last_command
-        if self._policy.spec.command_mode != "position":
-            command = JointState(header=command.header, name=command.name)
-            still = [0.0] * len(command.name)
-            setattr(command, self._policy.spec.command_mode, still)
-        self._command_out.publish(command)
+        """Hold when frames stop, and go on holding after a stop."""
+        is_silent = time.monotonic() - self._last_frame_at > self._config.frame_timeout_s
+        if self._last_stamp >= 0 and (is_silent or self._stopped):
+            self._hold("" if self._stopped else HOLDING)
+
+    def _publish(self, values: np.ndarray) -> None:
+        spec = self._policy.spec
+        command = JointCommand(spec.actuated_joints, spec.command_mode, values, self._last_stamp)
+        self._command_out.publish(self._output.message(command, self._duration_s))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -1,17 +1,27 @@
-"""The policy as a process: which frames it answers, which it refuses, and when it holds."""
+"""The policy as a process: which frames it answers, which it refuses, when it holds and stops."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from harness import POLICY, Stage, image, open_stage, picture, stamps, with_stamp
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory
 
+from policies.base import PolicySpec
+from policies.checkpoint import TrainingRecord
+from policies.networks import StudentNet, StudentNetConfig
+from policies.preprocessing import Normalizer, StudentPreprocessing
+from policies.student import StudentPolicy
 from samg_ros.ros import qos
 from samg_ros.ros.stamps import NS_PER_S, from_ns, to_ns
 from sim_bridge.task import TaskSpec, make_task
@@ -23,29 +33,38 @@ HOLDING = "holding: no usable frame"
 class Robot:
     """The probe as a robot with a camera, on a clock of its own, and a policy that drives it."""
 
-    def __init__(self, stage: Stage, spec: TaskSpec) -> None:
-        parameters = {"task": TASK, "policy": "random", "use_sim_time": True}
-        stage.start("policy", POLICY, {**parameters, "frame_timeout_s": 1.0})
+    def __init__(
+        self, stage: Stage, spec: TaskSpec, msgtype: type = JointState, **parameters: Any
+    ) -> None:
+        usual = {"task": TASK, "policy": "random", "use_sim_time": True, "frame_timeout_s": 1.0}
+        stage.start("policy", POLICY, usual | parameters)
         self.stage, self.probe, self.spec = stage, stage.probe, spec
         self.now_ns = 10 * NS_PER_S + 7
         self.to_clock = self.probe.create_publisher(Clock, "/clock", qos.COMMAND)
         self.to_image = self.probe.create_publisher(Image, "image", qos.IMAGE_OUT)
         self.to_joints = self.probe.create_publisher(JointState, "joint_states", qos.STATUS)
-        self.commands = self.probe.listen(JointState, "joint_command")
+        self.commands = self.probe.listen(msgtype, "joint_command")
 
     def later(self, seconds: float = 0.02) -> int:
         """Let time pass. :return: the new stamp."""
         self.now_ns += round(seconds * NS_PER_S)
         return self.now_ns
 
-    def send(self, stamp_ns: int, *, joints_ns: int | None = None) -> None:
+    def send(
+        self,
+        stamp_ns: int,
+        *,
+        joints_ns: int | None = None,
+        rgb: np.ndarray | None = None,
+        position: float = 0.0,
+    ) -> None:
         """Joint states (of another stamp where given), then a frame."""
-        self.send_joints(stamp_ns if joints_ns is None else joints_ns)
-        self.to_image.publish(image(picture(), stamp_ns))
+        self.send_joints(stamp_ns if joints_ns is None else joints_ns, position)
+        self.to_image.publish(image(picture() if rgb is None else rgb, stamp_ns))
 
-    def send_joints(self, stamp_ns: int) -> None:
+    def send_joints(self, stamp_ns: int, position: float = 0.0) -> None:
         names = list(self.spec.joint_names)
-        msg = JointState(name=names, position=[0.0] * len(names))
+        msg = JointState(name=names, position=[position] * len(names))
         msg.header.stamp = from_ns(stamp_ns)
         self.to_joints.publish(msg)
 
@@ -59,6 +78,18 @@ class Robot:
             return with_stamp(self.commands, stamp_ns)
 
         return self.probe.wait_for(answered, f"a command for {stamp_ns}")[0]
+
+    def told(self, text: str, rgb: np.ndarray, position: float = 0.0) -> None:
+        """Send frames until the policy's diagnostics say so."""
+        rounds = count()
+
+        def says() -> bool:
+            if next(rounds) % 20 == 0:
+                self.send(self.later(), rgb=rgb, position=position)
+            status = self.probe.statuses.get("policy")
+            return status is not None and text in status.message
+
+        self.probe.wait_for(says, text)
 
     def refused(self, kind: str) -> int:
         return self.probe.fresh_count("policy", kind)
@@ -74,11 +105,16 @@ class Robot:
 
 
 @pytest.fixture(scope="module")
-def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Robot]:
+def spec() -> TaskSpec:
+    task = make_task(TASK)
+    task.close()
+    return task.spec
+
+
+@pytest.fixture(scope="module")
+def robot(tmp_path_factory: pytest.TempPathFactory, spec: TaskSpec) -> Iterator[Robot]:
     with open_stage(tmp_path_factory.mktemp("policy")) as stage:
-        task = make_task(TASK)
-        robot = Robot(stage, task.spec)
-        task.close()
+        robot = Robot(stage, spec)
         robot.commanded(robot.later())
         yield robot
 
@@ -174,3 +210,111 @@ def test_holds_when_frames_stop_and_resumes(robot: Robot) -> None:
 
     robot.probe.wait_for(resumed, "the policy resumes")
     robot.commanded(robot.later())
+
+
+def test_a_picture_that_the_policy_cannot_take_is_refused(tmp_path: Path, spec: TaskSpec) -> None:
+    with open_stage(tmp_path) as stage:
+        robot = Robot(stage, spec, policy="adroit_door", max_lost_frames=3)
+        robot.probe.wait_for(lambda: "policy" in robot.probe.statuses, "the policy runs")
+        robot.send_joints(robot.later())
+        rounds = count()
+
+        def refused() -> bool:
+            if next(rounds) % 20 == 0:
+                robot.send(robot.later(), rgb=picture(48, 64))
+            return robot.probe.count("policy", "refused_images") > 0
+
+        robot.probe.wait_for(refused, "a small picture is refused")
+        assert "must be square and at least 84 pixels wide, got 64x48" in stage.log("policy")
+        # The first frame tells what looks as if it were wired wrongly.
+        assert "the frames do not look masked" in stage.log("policy")
+        assert "come from 'camera', and the policy learned from 'fixed'" in stage.log("policy")
+        robot.told("holding: every target is lost", np.zeros((96, 96, 3), np.uint8))
+        before = len(robot.commands)
+        robot.probe.wait_for(lambda: len(robot.commands) > before + 1, "it holds")
+        assert robot.commands[-1].position == robot.commands[-2].position
+
+        def acts_again() -> bool:
+            robot.send(robot.later(), rgb=picture(96, 96))
+            status = robot.probe.statuses["policy"]
+            return not status.message
+
+        robot.probe.wait_for(acts_again, "the policy acts again")
+
+
+def test_a_policy_that_does_not_fit_does_not_start(tmp_path: Path) -> None:
+    wired = {"camera": "side", "mask": "none", "joints": ["ARTz"], "command_mode": "effort"}
+    with open_stage(tmp_path) as stage:
+        stage.start("policy", POLICY, {"policy": "student", **wired}, may_end=True)
+        assert stage.ended("policy") == 1
+        log = stage.log("policy")
+    for reason in (
+        "the camera is 'side', it was trained on 'fixed'",
+        "the pictures' mask is 'none', it was trained on 'targets'",
+        "joint_states has no ARRx, ARRy",
+        "the robot takes effort, it commands position",
+    ):
+        assert reason in log
+
+
+def test_trajectories_change_no_faster_than_they_may(tmp_path: Path, spec: TaskSpec) -> None:
+    limits = {"max_rate": 0.5, "trajectory_time_s": 0.25}
+    with open_stage(tmp_path) as stage:
+        robot = Robot(stage, spec, JointTrajectory, output="joint_trajectory", **limits)
+        robot.probe.wait_for(lambda: "policy" in robot.probe.statuses, "the policy runs")
+        rounds = count()
+
+        def enough() -> bool:
+            if next(rounds) % 5 == 0:
+                robot.send(robot.later(0.02))
+            return len(robot.commands) >= 10 and robot.probe.count("policy", "frames") >= 10
+
+        robot.probe.wait_for(enough, "trajectories")
+        assert robot.probe.fresh_count("policy", "limited_commands") > 0
+    for msg in robot.commands:
+        assert tuple(msg.joint_names) == spec.actuated_joints and len(msg.points) == 1
+        assert msg.points[0].time_from_start.nanosec == NS_PER_S // 4
+        assert to_ns(msg.header.stamp) == 0
+    positions = np.array([msg.points[0].positions for msg in robot.commands])
+    # Frames may be lost on the way, and a gap of several allows as much more.
+    assert np.abs(np.diff(positions, axis=0)).max() <= 0.5 * 0.5 + 1e-9
+    assert np.abs(positions[0]).max() <= 0.5 * 0.5 + 1e-9
+
+
+def test_stops_for_good_at_an_action_that_is_no_number(tmp_path: Path, spec: TaskSpec) -> None:
+    checkpoint = breaking_student(tmp_path, spec)
+    frame = picture(96, 96)
+    with open_stage(tmp_path) as stage:
+        kind = {"policy": str(checkpoint), "output": "float64_multi_array"}
+        robot = Robot(stage, spec, Float64MultiArray, **kind)
+        robot.probe.wait_for(lambda: "policy" in robot.probe.statuses, "the policy runs")
+        rounds = count()
+
+        def commanded() -> list[Float64MultiArray]:
+            if next(rounds) % 20 == 0:
+                robot.send(robot.later(), rgb=frame)
+            return robot.commands
+
+        robot.probe.wait_for(commanded, "a command")
+        robot.told("stopped: the policy's action for joint", frame, position=1000.0)
+        assert "is not a finite number" in stage.log("policy")
+        stopped = len(robot.commands)
+        robot.told("stopped: the policy's action for joint", frame)  # good frames change nothing
+        robot.probe.wait_for(lambda: len(robot.commands) > stopped + 2, "it goes on holding")
+        held = [list(msg.data) for msg in robot.commands[stopped:]]
+        assert np.isfinite(held).all() and all(values == held[0] for values in held)
+
+
+def breaking_student(folder: Path, task: TaskSpec) -> Path:
+    """A student whose action is NaN where joints are far from zero, since its weights overflow."""
+    torch.manual_seed(0)
+    joints, actions = len(task.proprioception), task.action_size
+    sizes = StudentNetConfig(84, 1, joints, actions, features=8, hidden=16)
+    network = StudentNet(sizes)
+    with torch.no_grad():
+        network.head[0].weight[:, sizes.features :].mul_(1e38)
+    preprocessing = StudentPreprocessing(84, 1, Normalizer((0.0,) * joints, (1.0,) * joints))
+    spec = PolicySpec.from_task(task, image_size=96, frame_stack=1)
+    path = folder / "breaking.safetensors"
+    StudentPolicy(spec, preprocessing, network).save(path, TrainingRecord("", 0, 0.0, {}, ""))
+    return path
