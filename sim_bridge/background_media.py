@@ -60,11 +60,16 @@ def photos() -> MediaBackground:
 
     :raises ConfigError: scikit-image is not installed. :raises ImageError: a picture is missing.
     """
+    return MediaBackground(photo_files())
+
+
+def photo_files() -> list[Path]:
+    """The files of :func:`photos`. :raises ConfigError: scikit-image is not installed."""
     try:
         from skimage.data import data_dir
     except ImportError as error:
         raise ConfigError("perturbation 'photos' needs scikit-image: pip install it") from error
-    return MediaBackground([Path(data_dir) / name for name in _PHOTOS])
+    return [Path(data_dir) / name for name in _PHOTOS]
 
 
 def folder(path: Path) -> MediaBackground:

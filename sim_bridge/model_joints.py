@@ -54,6 +54,17 @@ class ModelJoints:
         self.names: tuple[str, ...] = tuple(
             [model.joint(i).name for i in scalar] + [model.tendon(i).name for i in tendons]
         )
+        slides = model.jnt_type[scalar] == mujoco.mjtJoint.mjJNT_SLIDE
+        lengths = [slides[weights != 0].all() for weights in self._tendons]
+        self.units: tuple[str, ...] = tuple(
+            "m" if is_length else "rad" for is_length in [*slides, *lengths]
+        )
+        """rad or m, in the order of ``names``."""
+        self.limits: tuple[tuple[float, float], ...] = tuple(
+            [_limits(model.jnt_limited[i], model.jnt_range[i]) for i in scalar]
+            + [_limits(model.tendon_limited[i], model.tendon_range[i]) for i in tendons]
+        )
+        """Lowest and highest position, in the order of ``names``; infinite where it is free."""
 
     def position(self, data: Any) -> np.ndarray:
         """:return: float64 [J] in the order of ``names``, rad or m."""
@@ -65,6 +76,10 @@ class ModelJoints:
 
     def _with_tendons(self, joints: np.ndarray) -> np.ndarray:
         return np.concatenate([joints, self._tendons @ joints]) if len(self._tendons) else joints
+
+
+def _limits(limited: bool, ends: np.ndarray) -> tuple[float, float]:
+    return (float(ends[0]), float(ends[1])) if limited else (-np.inf, np.inf)
 
 
 def _moved_by(model: Any, actuator: int) -> str:

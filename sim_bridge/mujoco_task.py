@@ -69,6 +69,8 @@ class MujocoTask(ABC):
             control_dt_s=sim_dt_s * action_repeat,
             action_repeat=action_repeat,
             episode_steps=episode_steps,
+            joint_units=self._joints.units,
+            joint_limits=self._joints.limits,
         )
         self._steps_done = episode_steps  # no episode yet: step() asks for a reset
         self._success: bool | None = None

@@ -26,6 +26,8 @@ class TaskSpec:
     carries: hinge and slide joints, and the couplings of several joints that an actuator moves;
     never the free joint of a body that floats.
     ``proprioception`` is the subset of ``joint_names`` that belongs to the robot.
+    ``joint_units`` and ``joint_limits`` (low, high; infinite where free) are in the order of
+    ``joint_names``; empty where the task does not say.
     """
 
     name: str
@@ -41,6 +43,8 @@ class TaskSpec:
     control_dt_s: float
     action_repeat: int
     episode_steps: int
+    joint_units: tuple[str, ...] = ()
+    joint_limits: tuple[tuple[float, float], ...] = ()
 
     @property
     def action_size(self) -> int:

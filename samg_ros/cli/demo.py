@@ -231,12 +231,14 @@ def summarize(
 def show(summary: dict, folder: Path, console: Console) -> None:
     """The table of episodes, and where everything lies."""
     table = Table(title=f"{summary['config']['task']}, masks: {summary['config']['mask']}")
-    for heading in ("seed", "success", "steps", "mean IoU", "frames/s", "p50 ms", "p95 ms"):
+    figures = ("mean IoU", "frames/s", "p50 ms", "p95 ms")
+    for heading in ("seed", "success", "return", "steps", *figures):
         table.add_column(heading, justify="right")
     for e in summary["episodes"]:
         table.add_row(
             str(e["seed"]),
             {True: "yes", False: "no", None: "-"}[e["success"]],
+            f"{e['return']:.1f}",
             f"{e['steps']}{' (timed out)' if e['timed_out'] else ''}",
             f"{e['mean_iou']:.3f}",
             f"{e['frames_per_s']:.1f}",

@@ -89,3 +89,13 @@ def test_the_quadruped_is_commanded_by_position_and_its_root_is_not_published() 
         assert reached == pytest.approx(0.5, abs=0.2)  # it carries its weight
     finally:
         task.close()
+
+
+def test_units_and_limits_of_what_is_read() -> None:
+    joints = ModelJoints(model_of())
+    assert joints.units == ("rad", "m", "rad")
+    assert joints.limits == ((-np.inf, np.inf),) * 3
+    limited = ROBOT.replace('type="slide"', 'type="slide" range="-.5 .2" limited="true"')
+    limited = limited.replace('name="both"', 'name="both" range="-3 4" limited="true"')
+    model = mujoco.MjModel.from_xml_string(limited.replace("{more}", ""))
+    assert ModelJoints(model).limits == ((-np.inf, np.inf), (-0.5, 0.2), (-3, 4))

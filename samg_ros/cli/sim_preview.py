@@ -1,0 +1,137 @@
+"""``samg sim preview``: pictures of tasks under perturbations, with their true masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from tyro.conf import OmitArgPrefixes, Positional
+
+from samg_ros import worlds
+from samg_ros.cli.sim_list import look
+from samg_ros.contact_sheet import draw_sheet
+from samg_ros.errors import ConfigError, ImageError
+from samg_ros.masking.overlay import draw_overlay
+from samg_ros.parameters import documented, parameter, validate
+from sim_bridge.perturbations import make_perturbation
+from sim_bridge.preview import clip_folder, previews, with_clips
+from sim_bridge.task import make_task
+
+PREVIEW_SIZE = 160
+
+
+@documented
+@dataclass(frozen=True)
+class PreviewOptions:
+    """What the contact sheet shows."""
+
+    all: bool = parameter(
+        False,
+        "every task under every setting, as worlds.md and worlds.jpg; heeds seeds, size, videos "
+        "and out alone",
+    )
+    perturb: tuple[str, ...] = parameter(
+        ("none",),
+        "looks to show, such as none camera_pose=hard photos,light_color=medium; a clip's folder "
+        "may be left out",
+    )
+    seeds: tuple[int, ...] = parameter((0,), "seeds of the episodes; --all takes the first")
+    step: int = parameter(
+        0, "control step that is shown, reached by the task's teacher or random actions", low=0
+    )
+    camera: str = parameter("", "camera; empty takes each task's default")
+    size: int = parameter(
+        0,
+        f"side of a picture; 0 takes {PREVIEW_SIZE}, with --all {worlds.SIZE}",
+        unit="px",
+        low=0,
+        high=2048,
+    )
+    shadows: bool = parameter(False, "render shadows and reflections")
+    videos: str = parameter(
+        "", "folder for looks with clips that name none; empty takes scikit-image's photographs"
+    )
+    out: str = parameter(
+        "", "picture to write, .png or .jpg ('preview.png'); with --all a folder ('docs')"
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+        if not self.seeds or not self.perturb:
+            raise ConfigError("seeds and perturb must each name at least one")
+        if self.videos and not Path(self.videos).expanduser().is_dir():
+            raise ConfigError(f"no folder {self.videos!r} of videos")
+
+
+def preview(
+    tasks: Positional[tuple[str, ...]] = (), /, *, options: OmitArgPrefixes[PreviewOptions]
+) -> None:
+    """A contact sheet: each task and seed a row, each look a column of picture and true mask.
+
+    :param tasks: tasks to show; with --all, all where none is named.
+    """
+    if options.all:
+        _preview_all(tasks, options)
+        return
+    if not tasks:
+        raise ConfigError("name the tasks to preview, or --all (samg sim list tells which)")
+    out = Path(options.out or "preview.png").expanduser()
+    if not cv2.haveImageWriter(str(out)):
+        raise ConfigError(f"cannot write {out}: name a .png or .jpg with --out")
+    sheet = _sheet(tasks, options)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(out), np.ascontiguousarray(sheet[..., ::-1])):
+        raise ImageError(f"cannot write {out}")
+    Console().print(f"wrote {out}", highlight=False, soft_wrap=True)
+
+
+def _sheet(names: Sequence[str], options: PreviewOptions) -> np.ndarray:
+    """:return: uint8 [H, W, 3]."""
+    from policies.mover import make_mover
+
+    size = options.size or PREVIEW_SIZE
+    rows: dict[str, list[np.ndarray | None]] = {}
+    with clip_folder(options.videos) as clips, Console(stderr=True).status("tasks") as status:
+        texts = {text: with_clips(text, clips) for text in options.perturb}
+        for name in names:
+            for text in texts.values():
+                make_perturbation(text, name)  # refused before anything is made
+        for name in names:
+            status.update(name)
+            task = make_task(name, height=size, width=size, shadows=options.shadows)
+            try:
+                mover = make_mover(name, task.spec.action_size, options.seeds[0])
+                for one in previews(
+                    task,
+                    texts,
+                    options.seeds,
+                    step=options.step,
+                    move=mover if options.step else None,
+                    camera=options.camera or None,
+                ):
+                    overlay = draw_overlay(one.frame.rgb, one.frame.targets > 0)
+                    row = rows.setdefault(f"{name} seed {one.seed}", [])
+                    row.append(np.hstack([one.frame.rgb, overlay]))
+            finally:
+                task.close()
+    return draw_sheet(options.perturb, list(rows), list(rows.values()))
+
+
+def _preview_all(names: Sequence[str], options: PreviewOptions) -> None:
+    facts = look(names)
+    console = Console()
+    with clip_folder(options.videos) as clips, Console(stderr=True).status("worlds") as status:
+        sheet = worlds.draw_worlds(
+            [one.name for one in facts],
+            clips,
+            options.seeds[0],
+            options.size or worlds.SIZE,
+            status.update,
+        )
+    page = worlds.worlds_page(facts, own_clips=bool(options.videos))
+    for path in worlds.write_worlds(page, sheet, Path(options.out or "docs").expanduser()):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
