@@ -20,7 +20,7 @@ PAPER: dict[str, bool | int | float] = {
     "feature_size": 448,
     "min_likeness": -1.0,
     "lost_likeness": -1.0,
-    "rival_margin": -2.0,
+    "rivals": False,
 }
 
 
@@ -100,12 +100,8 @@ class MaskerConfig:
         low=-1.0,
         high=1.0,
     )
-    rival_margin: float = parameter(
-        0.02,
-        "a target is lost if what its mask holds is not this much more alike to it than to any "
-        "other target; -2 never asks",
-        low=-2.0,
-        high=2.0,
+    rivals: bool = parameter(
+        True, "of two targets whose masks hold the same, the less alike one is lost"
     )
     threads: int = parameter(0, "torch CPU threads; 0 leaves torch's default", low=0, high=256)
 

@@ -138,7 +138,8 @@ class TargetFinder:
         config, (alike, rival) = self.config, foreground.inside(masks)
         empty = ~masks.flatten(2).any(2)
         lost = (found.score < config.lost_score) | (alike < config.lost_likeness) | empty
-        lost = lost | (alike < rival + config.rival_margin)
+        if config.rivals:
+            lost = lost | (alike < rival)
         doubtful = (found.score < config.min_score) | (alike < config.min_likeness)
         status = torch.where(doubtful, LOW_CONFIDENCE, FOUND).masked_fill(lost, LOST)
         masks = masks & ~lost[..., None, None]

@@ -28,6 +28,8 @@ SOFTNESS = 0.04
 HALFWAY = 0.6
 # A cell belongs to a mask that covers so much of it (of a thin one, to which it covers most).
 COVERED = 0.7
+# Two masks hold the same if one has more than this share of its cells in the other.
+SHARED = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,22 +45,24 @@ class Foreground:
         return low + share * (high - low)
 
     def inside(self, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean likeness of what masks hold: to their own targets, and to the next best target.
+        """Mean likeness of what masks hold: to their own targets, and to rivals.
 
-        Of a target that is not there SAM finds a mask of something else, and is sure of it; that
-        thing's likeness is what tells, or that it is more alike to another target.
+        Of a target that is not there SAM finds a mask of something else, and is sure of it. What
+        tells is that thing's likeness, or that it is another target, more alike to that one.
 
         :param masks: bool [B, T, H, W].
-        :return: float [B, T] each, 0 of an empty mask; -1 where there is no other target.
+        :return: float [B, T] each: 0 of an empty mask; the most alike of other targets whose
+            masks hold most of the same, -1 without such a rival.
         """
         covered = F.adaptive_avg_pool2d(masks.float(), self.likeness.shape[-1])
         most = covered.amax((-2, -1), keepdim=True)
         cells = ((covered >= most.clamp(max=COVERED)) & (most > 0)).float()
-        sums = torch.einsum("btij,bsij->bts", cells, self.likeness)
-        alike = sums / cells.sum((-2, -1)).clamp(min=1)[..., None]
-        own = alike.diagonal(dim1=1, dim2=2)
+        count = cells.sum((-2, -1)).clamp(min=1)[..., None]
+        alike = torch.einsum("btij,bsij->bts", cells, self.likeness) / count
+        shared = torch.einsum("btij,bsij->bts", cells, cells) / count
         itself = torch.eye(alike.shape[1], dtype=torch.bool, device=alike.device)
-        return own, alike.masked_fill(itself, -1).amax(2)
+        rival = alike.masked_fill(itself | (shared <= SHARED), -1).amax(2)
+        return alike.diagonal(dim1=1, dim2=2), rival
 
     @property
     def probability(self) -> Tensor:

@@ -20,7 +20,7 @@ SIZE = 128
 FEATURE_SIZE = 112
 DINO_LAYERS = 4
 # Scripted and random masks hold whatever they hold.
-ANY_LIKENESS = {"min_likeness": -1.0, "lost_likeness": -1.0, "rival_margin": -2.0}
+ANY_LIKENESS = {"min_likeness": -1.0, "lost_likeness": -1.0, "rivals": False}
 # The steps as published; several views and any models.
 PUBLISHED = {"clicks": False, "agreement": 0.0, "zoom": False, **ANY_LIKENESS}
 

@@ -219,7 +219,8 @@ class TestLikenessInside:
         masks[0, 0, :32] = masks[0, 1] = True
         own, rival = Foreground(likeness.expand(1, 3, GRID, GRID)).inside(masks)
         assert own[0].tolist() == pytest.approx([0.9, 0.55, 0.0], abs=1e-4)
-        assert rival[0].tolist() == own[0].tolist()
+        # The first lies within the second, which lies half outside the first.
+        assert rival[0].tolist() == pytest.approx([0.9, -1, -1], abs=1e-4)
 
     def test_something_thin_counts_where_it_covers_most(self):
         likeness = torch.full((GRID, GRID), 0.2)

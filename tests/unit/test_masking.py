@@ -614,7 +614,7 @@ def random_masker(request) -> SamgMasker:
         features="none" if features is None else "dinov2_small",
         lost_score=0.0,
         lost_likeness=-1.0,
-        rival_margin=-2.0,
+        rivals=False,
     )
     segmenter = small.segmenter_of(small.random_sam2())
     return SamgMasker(segmenter, features, small.two_targets(), config)
