@@ -28,8 +28,9 @@ SOFTNESS = 0.04
 HALFWAY = 0.6
 # A cell belongs to a mask that covers so much of it (of a thin one, to which it covers most).
 COVERED = 0.7
-# Two masks hold the same if one has more than this share of its cells in the other.
-SHARED = 0.5
+# A mask holds the same as another that has more than this share of its cells. Less is often a mask
+# that took something in besides its own target, to which that adds nothing.
+SHARED = 0.8
 
 
 @dataclass(frozen=True)
