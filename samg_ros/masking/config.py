@@ -88,7 +88,7 @@ class MaskerConfig:
         0.2, "predicted IoU below which a target is lost", low=0.0, high=1.0
     )
     min_likeness: float = parameter(
-        0.66,
+        0.70,
         "mean likeness of what a mask holds to the reference below which it is low_confidence "
         "(a cosine; calibrated for the default models with `samg bench masks --hide`)",
         low=-1.0,
