@@ -12,6 +12,7 @@ from policies.base import Policy, PolicySpec
 from policies.eval_config import SAMG, TASK, EvalConfig
 from policies.eval_records import Cell, Episode
 from policies.eval_run import World
+from policies.fit import Robot, check_fit
 from policies.registry import load_policy
 from samg_ros.errors import CheckpointError
 from samg_ros.masking.reference import find_reference
@@ -70,7 +71,7 @@ def prepare(config: EvalConfig) -> Prepared:
     loaded = {key: load_policy(source, key[0]) for key, source in sources.items()}
     specs = {task: _spec(task) for task in chosen}
     for (task, name), policy in loaded.items():
-        check_fit(policy.spec, specs[task], sources[task, name])
+        check_world(policy.spec, specs[task], sources[task, name])
     cells = [
         Cell(task, name, mask, look)
         for task in chosen
@@ -84,38 +85,26 @@ def prepare(config: EvalConfig) -> Prepared:
     return Prepared(config, tuple(cells), loaded, sources, specs)
 
 
-def check_fit(policy: PolicySpec, task: TaskSpec, name: str) -> None:
-    """Whether a policy can drive a simulated task.
+def check_world(policy: PolicySpec, task: TaskSpec, name: str) -> None:
+    """Whether a policy can drive a simulated task as it is in this release.
 
     :param name: of the policy, for the message.
     :raises CheckpointError: camera, joints, commands or rate differ.
     """
-    missing = [joint for joint in policy.joint_names if joint not in task.joint_names]
-    same_joints = policy.actuated_joints == task.actuated_joints
+    camera, joints = task.default_camera, task.joint_names
+    robot = Robot(camera, "", joints, task.actuated_joints, task.command_mode)
+    check_fit(policy, robot, name)
     limits = np.array([policy.command_low, policy.command_high])
-    same_limits = same_joints and np.allclose(limits, [task.command_low, task.command_high])
-    checks = [
-        (
-            policy.camera == task.default_camera,
-            f"the camera is {task.default_camera!r}, not {policy.camera!r}",
-        ),
-        (not missing, f"there are no joints {', '.join(missing)}"),
-        (same_joints, "other joints are commanded"),
-        (
-            policy.command_mode == task.command_mode,
-            f"commands are {task.command_mode}, not {policy.command_mode}",
-        ),
-        (same_limits or not same_joints, "commands have other limits"),
-        (
-            bool(np.isclose(policy.control_dt_s, task.control_dt_s)),
-            f"a control step is {task.control_dt_s} s, not {policy.control_dt_s} s",
-        ),
-    ]
-    reasons = [reason for fits, reason in checks if not fits]
-    if reasons:
+    same = (
+        policy.actuated_joints == task.actuated_joints
+        and np.allclose(limits, [task.command_low, task.command_high])
+        and np.isclose(policy.control_dt_s, task.control_dt_s)
+    )
+    if not same:
         raise CheckpointError(
-            f"policy {name} does not fit task {task.name!r} of this release: "
-            f"{'; '.join(reasons)}. Train it again, or use the release that wrote it"
+            f"policy {name!r} was trained for another version of task {task.name!r}: the order of "
+            "its joints, the limits of its commands or the time of a control step differ. Train "
+            "it again, or use the release that wrote it"
         )
 
 

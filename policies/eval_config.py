@@ -59,7 +59,11 @@ class EvalConfig:
     via_ros: bool = parameter(
         False, "run the same episodes through the nodes of `samg demo`, one after the other"
     )
-    ray: str = parameter("", "address of a Ray cluster to spread the work over, or 'local'")
+    ray: str = parameter(
+        "",
+        "address of a Ray cluster to spread the work over, or 'local' (tried on one machine only, "
+        "not on a cluster)",
+    )
     out: str = parameter("", "folder of the run, resumed if it is there; by default a new one")
     json: bool = parameter(False, "print the results alone, as JSON")
 

@@ -1,5 +1,6 @@
 """An evaluation spread over the machines of a Ray cluster, which the project does not need.
 
+It was run with Ray on one machine (``--ray local``), never on a cluster.
 Every machine needs the package with its extras, the same checkpoints and clips at the same paths.
 A few episodes of one combination are a unit of work; what a lost machine had is run again by the
 next call.
@@ -27,7 +28,7 @@ def drive_ray(
     prepared: Prepared, masker: MaskerConfig, folder: EvalFolder, report: Keep
 ) -> list[str]:
     """As :func:`policies.eval_drive.drive`, on the cluster at ``prepared.config.ray``."""
-    ray = _ray(prepared.config.ray)
+    ray = connect(prepared.config.ray)
     pending: dict[Any, list[Episode]] = {}
     for unit in units(folder.missing(prepared.episodes)):
         cell = unit[0].cell
@@ -48,6 +49,21 @@ def drive_ray(
             folder.append(record)
             report(record)
     return problems
+
+
+def connect(address: str) -> Any:
+    """Ray, connected. :raises ConfigError: it is not installed, or nothing answers there."""
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError(
+            "--ray needs Ray, here and on every machine: pip install 'samg_ros[ray]'"
+        ) from error
+    try:
+        ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
+    except (ConnectionError, ValueError) as error:
+        raise ConfigError(f"no Ray cluster at {address!r}: {error}") from error
+    return ray
 
 
 def run_unit(
@@ -85,18 +101,3 @@ def _alone(prepared: Prepared, cell: Cell) -> EvalConfig:
         perturb=(config.looks[cell.perturb],),
         envs=config.envs or 1,
     )
-
-
-def _ray(address: str) -> Any:
-    """Ray, connected. :raises ConfigError: it is not installed, or nothing answers there."""
-    try:
-        import ray
-    except ImportError as error:
-        raise ConfigError(
-            "--ray needs Ray, here and on every machine: pip install 'samg_ros[ray]'"
-        ) from error
-    try:
-        ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
-    except (ConnectionError, ValueError) as error:
-        raise ConfigError(f"no Ray cluster at {address!r}: {error}") from error
-    return ray

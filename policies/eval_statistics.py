@@ -43,8 +43,8 @@ def ratio(scores: np.ndarray, base: np.ndarray) -> Interval | None:
     """
 
     def aggregate(over: np.ndarray, under: np.ndarray) -> np.ndarray:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.array([np.mean(over) / max(np.mean(under), 0.0)])
+        mean = np.mean(under)
+        return np.array([np.mean(over) / mean if mean > 0 else np.nan])
 
     (found,) = _intervals(rliable()[0], [scores[:, None], base[:, None]], aggregate)
     numbers = (found.mean, found.low, found.high)

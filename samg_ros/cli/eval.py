@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.conf import OmitArgPrefixes, Positional
 
-from policies.eval_checks import prepare
+from policies.eval_checks import Prepared, prepare
 from policies.eval_config import EvalConfig, command
 from policies.eval_drive import drive, settings_of
 from policies.eval_folder import EvalFolder
@@ -31,6 +31,7 @@ from samg_ros.offline.atomic import write_text
 from samg_ros.parameters import documented, parameter
 
 Report = Callable[[EpisodeRecord], None]
+Driver = Callable[[Prepared, MaskerConfig, EvalFolder, Report], list[str]]
 
 
 @documented
@@ -50,20 +51,12 @@ def evaluate(config: OmitArgPrefixes[EvalConfig], masker: OmitArgPrefixes[Masker
     console = Console(file=sys.stderr if config.json else sys.stdout, soft_wrap=True)
     rliable()  # what is missing must not show only at the end
     prepared = prepare(config)
+    run = driver(prepared)
     path = Path(config.out or f"runs/eval_{datetime.now():%Y%m%d_%H%M%S}").expanduser()
     with EvalFolder(path, settings_of(prepared, masker), command(config, masker)) as folder:
         planned = len(prepared.episodes)
         with progress(console, planned, planned - len(folder.missing(prepared.episodes))) as tell:
-            if config.via_ros:
-                from samg_ros.cli.eval_via_ros import drive_ros
-
-                problems = drive_ros(prepared, masker, folder, tell)
-            elif config.ray:
-                from policies.eval_ray import drive_ray
-
-                problems = drive_ray(prepared, masker, folder, tell)
-            else:
-                problems = drive(prepared, masker, folder, tell)
+            problems = run(prepared, masker, folder, tell)
         summary = write_results(folder.path, folder.records, problems)
     if config.json:
         print(json.dumps(summary, indent=1))
@@ -71,6 +64,21 @@ def evaluate(config: OmitArgPrefixes[EvalConfig], masker: OmitArgPrefixes[Masker
         console.print(f"not finished: {problem}", markup=False)
     console.print(f"everything is in {path}", highlight=False)
     return 1 if problems else 0
+
+
+def driver(prepared: Prepared) -> Driver:
+    """What runs the episodes. :raises ConfigError: it cannot be used here, or not for these."""
+    if prepared.config.via_ros:
+        from samg_ros.cli.eval_via_ros import check_masks, drive_ros
+
+        check_masks(prepared)
+        return drive_ros
+    if prepared.config.ray:
+        from policies.eval_ray import connect, drive_ray
+
+        connect(prepared.config.ray)
+        return drive_ray
+    return drive
 
 
 def write_results(path: Path, records: list[EpisodeRecord], problems: list[str]) -> dict:

@@ -32,12 +32,7 @@ def drive_ros(
 
     What the nodes say is recorded, and what was recorded is what counts: of a run that was broken
     off, the episodes that had ended are taken from its recording.
-
-    :raises ConfigError: a mask source that the nodes do not have.
     """
-    unknown = sorted({cell.mask for cell in prepared.cells} - MASK_SOURCES.keys())
-    if unknown:
-        raise ConfigError(f"masks {unknown[0]!r} are not made by a node; leave out --via-ros")
     problems = []
     for number, cell in enumerate(prepared.cells):
         runs = Recordings(folder.path / "recordings" / f"{number:03d}_{cell.task}_{cell.mask}")
@@ -64,6 +59,13 @@ def drive_ros(
             seeds = ", ".join(str(episode.seed) for episode in left)
             problems.append(f"{cell}, seeds {seeds}: given up, since no command came in time")
     return problems
+
+
+def check_masks(prepared: Prepared) -> None:
+    """:raises ConfigError: a mask source that the nodes do not have."""
+    unknown = sorted({cell.mask for cell in prepared.cells} - MASK_SOURCES.keys())
+    if unknown:
+        raise ConfigError(f"masks {unknown[0]!r} are not made by a node; leave out --via-ros")
 
 
 class Recordings:

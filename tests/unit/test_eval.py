@@ -1,0 +1,361 @@
+"""``samg eval``: what it refuses, what it runs, and what survives a kill."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drqv2_fixtures import SIZE, SPEC, block_scene, dying_scene
+from eval_fixtures import (
+    TOY,
+    CenteringPolicy,
+    CountingMasker,
+    FakeRay,
+    episodes,
+    open_folder,
+    success_records,
+    white_masks,
+)
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from policies import eval_ray
+from policies.checkpoint import TrainingRecord
+from policies.checkpoints import shipped_students
+from policies.eval_checks import check_world, prepare
+from policies.eval_config import EvalConfig, command, settings
+from policies.eval_records import Cell, Episode, EpisodeRecord
+from policies.eval_run import Runner
+from policies.eval_scenes import FrameAndTruth
+from policies.evaluation import evaluate
+from policies.mask_source import make_mask_source
+from policies.student import StudentPolicy
+from samg_ros.cli import main
+from samg_ros.errors import CheckpointError, ConfigError, SamgError, SimulationError
+from samg_ros.masking.config import MaskerConfig
+from samg_ros.masking.frames import MaskSource
+from sim_bridge.vector import VectorScenes
+
+DOOR = "adroit_door"
+CELL = Cell(DOOR, "student", "oracle", "none")
+SAMG = "import sys; from samg_ros.cli import main; sys.exit(main())"
+DEADLINE_S = 300.0
+
+
+# What is refused
+
+
+def other_version(folder: Path) -> Path:
+    """The shipped student as another release would have written it."""
+    path = folder / "other_version.safetensors"
+    with safe_open(shipped_students()[DOOR], framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        save_file(tensors, path, {**file.metadata(), "format_version": "0"})
+    return path
+
+
+def changed_student(folder: Path, **spec: object) -> Path:
+    """The shipped student with another specification."""
+    path = folder / "changed.safetensors"
+    policy = StudentPolicy.load(shipped_students()[DOOR])
+    policy.spec = replace(policy.spec, **spec)  # type: ignore[arg-type]
+    policy.save(path, TrainingRecord("samg train student", 0, 0.0, {}, "source"))
+    return path
+
+
+def torn(folder: Path) -> Path:
+    path = folder / "torn.safetensors"
+    path.write_bytes(shipped_students()[DOOR].read_bytes()[:100_000])
+    return path
+
+
+def refused(arguments: Sequence[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What ``samg eval`` says; it must have run and written nothing."""
+    out = folder / "out"
+    assert main(["eval", *arguments, "--out", str(out)]) == 1
+    assert not out.exists()
+    return capsys.readouterr().err
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drive(*_: object) -> list[str]:
+        raise AssertionError("it should have been refused")
+
+    monkeypatch.setattr("samg_ros.cli.eval.drive", drive)
+
+
+@pytest.mark.usefixtures("nothing_runs")
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--tasks", "adroit_dor"), "unknown task 'adroit_dor'; choose one of: adroit_door"),
+        (("--policies", "nobody"), "unknown policy 'nobody'"),
+        (("--tasks", DOOR, "cheetah_run"), "no checkpoint ships for task"),
+        (("--masks", "oracel"), "unknown mask 'oracel'; choose among: samg, oracle"),
+        (("--perturb", "fog"), "unknown perturbation 'fog'"),
+        (("--perturb", "video_hard=/no/such/folder"), "no folder '/no/such/folder'"),
+        (("--perturb", "ground_color=hard"), "does not suit task 'adroit_door'"),
+        (("--ray", "auto", "--via-ros"), "leave out ray"),
+        (("--via-ros", "--masks", "oracle+noise"), "not made by a node"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_runs(
+    arguments: tuple[str, ...], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reason in refused(arguments, tmp_path, capsys)
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_bad_checkpoints_are_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reason(path: Path, *options: str) -> str:
+        return refused(["--policies", str(path), *options], tmp_path, capsys)
+
+    hammer = ("--tasks", "adroit_hammer")
+    assert "trained for task 'adroit_door', not for" in reason(shipped_students()[DOOR], *hammer)
+    assert "torn.safetensors: truncated or not a checkpoint" in reason(torn(tmp_path))
+    assert "format version 0, this release reads 1" in reason(other_version(tmp_path))
+    assert "no such checkpoint file" in reason(tmp_path / "missing.safetensors")
+    other_camera = changed_student(tmp_path, camera="vil_camera")
+    assert "the camera is 'fixed', it was trained on 'vil_camera'" in reason(other_camera)
+
+
+def test_a_policy_must_fit_the_task() -> None:
+    spec = CenteringPolicy().spec
+    check_world(spec, SPEC, "toy")
+    for changed, reason in (
+        ({"camera": "top"}, "does not fit: the camera is 'front', it was trained on 'top'"),
+        ({"joint_names": ("slide", "hinge")}, "joint_states has no hinge"),
+        ({"actuated_joints": ("hinge",)}, "it commands hinge"),
+        ({"command_mode": "position"}, "the robot takes velocity"),
+        ({"command_high": (2.0,)}, "another version of task 'toy_block'"),
+        ({"control_dt_s": 0.2}, "another version of task 'toy_block'"),
+    ):
+        with pytest.raises(CheckpointError, match=reason):
+            check_world(replace(spec, **changed), SPEC, "toy")  # type: ignore[arg-type]
+
+
+# What a run is called
+
+
+def test_results_do_not_name_this_machines_folders(tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    config = EvalConfig(
+        policies=("student", str(tmp_path / "mine.safetensors")),
+        masks=("samg",),
+        perturb=("none", f"video_hard={clips},camera_pose=medium"),
+        on_lost="blank",
+    )
+    masker = MaskerConfig(segmenter_weights=str(tmp_path / "sam.pt"), views=2)
+    told = command(config, masker) + json.dumps(settings(config, masker))
+    assert str(tmp_path) not in told
+    assert "--policies student mine.safetensors " in told
+    assert "video_hard=DIR/clips,camera_pose=medium" in told
+    assert "--on-lost blank" in told and "--views 2" in told
+    assert config.looks["video_hard=DIR/clips,camera_pose=medium"] == config.perturb[1]
+
+
+def test_two_folders_of_one_name_are_refused() -> None:
+    config = EvalConfig(perturb=("video_hard=/a/clips", "video_hard=/b/clips"))
+    with pytest.raises(ConfigError, match="would both be called 'video_hard=DIR/clips'"):
+        _ = config.looks
+
+
+def test_combinations_and_twins(tmp_path: Path) -> None:
+    raw = changed_student(tmp_path, mask="none")
+    config = EvalConfig(
+        policies=("student", str(raw)), masks=("oracle", "black"), perturb=("none",), episodes=2
+    )
+    prepared = prepare(config)
+    assert prepared.cells == (
+        CELL,
+        replace(CELL, mask="black"),
+        replace(CELL, policy="changed.safetensors", mask="none"),
+    )
+    assert [episode.seed for episode in prepared.episodes] == [0, 1] * 3
+    prints = prepared.fingerprints()
+    assert len(set(prints.values())) == 2, "another specification is another policy"
+
+
+# What is run
+
+
+def toy_run(
+    mask: str, seeds: Sequence[int], envs: int, masker: MaskSource | None = None
+) -> list[EpisodeRecord]:
+    records: list[EpisodeRecord] = []
+    policies = {"centering": CenteringPolicy()}
+    with VectorScenes([block_scene] * envs, FrameAndTruth, height=2 * SIZE, width=SIZE) as scenes:
+        Runner(scenes, policies, masker, "hold").run(episodes(mask, seeds), records.append)
+    return sorted(records, key=lambda record: record.seed)
+
+
+@pytest.mark.parametrize("mask", ["oracle", "none", "black", "oracle+noise"])
+def test_episodes_are_those_that_are_run_one_by_one(mask: str) -> None:
+    seeds = range(3)
+    expected = evaluate(CenteringPolicy(), block_scene(), make_mask_source(mask), seeds)
+    records = toy_run(mask, seeds, envs=2)
+    assert [record.seed for record in records] == list(seeds)
+    assert [record.success for record in records] == [None] * 3
+    assert [record.steps for record in records] == [SPEC.episode_steps] * 3
+    np.testing.assert_allclose(
+        [record.episode_return for record in records],
+        [episode.episode_return for episode in expected.episodes],
+        rtol=1e-6,  # the toy computes with the action, here in double precision
+    )
+    assert len({record.episode_return for record in records}) == 3
+
+
+def test_samg_masks_are_scored_and_made_as_one_batch() -> None:
+    perfect = toy_run("samg", range(4), 2, white_masks)
+    assert [(r.mean_iou, r.min_iou, r.found) for r in perfect] == [(1.0, 1.0, 1.0)] * 4
+    oracle = toy_run("oracle", range(4), 2)
+    assert [r.episode_return for r in perfect] == [r.episode_return for r in oracle]
+    assert {r.mean_iou for r in oracle} == {None}
+    masker = CountingMasker()
+    records = toy_run("samg", range(4), 2, masker)
+    assert set(masker.batches) == {2} and masker.cameras == {TOY}
+    assert len(masker.batches) == 2 * SPEC.episode_steps, "no frame is masked twice or for nothing"
+    # Of the two episodes at a time one is always lost: its frames stay black.
+    assert Counter(record.found for record in records) == {1.0: 2, 0.0: 2}
+    assert {r.mean_iou for r in records if r.found == 0} == {0.0}
+
+
+def test_a_world_that_dies_ends_the_run_with_the_reason() -> None:
+    with (
+        VectorScenes([dying_scene], FrameAndTruth, height=2 * SIZE, width=SIZE) as scenes,
+        pytest.raises(SimulationError, match=r"worker process died \(exit code 7\)"),
+    ):
+        runner = Runner(scenes, {"centering": CenteringPolicy()}, None, "hold")
+        runner.run(episodes("oracle", [0]), lambda record: None)
+
+
+# What is kept
+
+
+def test_records_survive_as_json() -> None:
+    record = EpisodeRecord(Episode(CELL, 3), True, 28, 73.5, 0.9, 0.8, 1.0)
+    table = json.loads(json.dumps(record.to_json()))
+    assert EpisodeRecord.from_json(table) == record
+    for broken in ({**table, "seed": "3"}, {**table, "more": 1}, {"task": DOOR}, [1, 2]):
+        with pytest.raises(ConfigError, match="an episode"):
+            EpisodeRecord.from_json(broken)
+
+
+def test_folder_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    path, config = tmp_path / "run", EvalConfig(masks=("oracle",), episodes=4)
+    planned = [Episode(CELL, seed) for seed in range(4)]
+    first, second = success_records(CELL, [1, 0])
+    with open_folder(path, config) as folder:
+        folder.append(first)
+        folder.append(second)
+        with pytest.raises(ConfigError, match="another process is evaluating"):
+            open_folder(path, config)
+    file = path / "episodes.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole + b'{"task": "adroit_door", "poli')  # killed while it wrote
+    with open_folder(path, config) as folder:
+        assert folder.records == [first, second]
+        assert folder.missing(planned) == planned[2:]
+        assert file.read_bytes() == whole
+    assert len(json.loads((path / "config.json").read_text())["machines"]) == 1
+    with pytest.raises(ConfigError, match=r"other settings \(on_lost, masks\)|\(masks, on_lost\)"):
+        open_folder(path, replace(config, masks=("none",), on_lost="blank"))
+    open_folder(path, replace(config, envs=3, json=True)).close()
+    file.write_bytes(b"nonsense\n" + whole)
+    with pytest.raises(ConfigError, match=r"episodes\.jsonl, line 1: .*delete the line"):
+        open_folder(path, config)
+
+
+def test_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    with pytest.raises(ConfigError, match="is not empty and holds no evaluation"):
+        open_folder(tmp_path, EvalConfig())
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_killed_run_goes_on_and_ends_as_if_it_had_not_been(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["eval", "--masks", "oracle", "--perturb", "none", "--episodes", "3", "--envs", "2"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    file = killed / "episodes.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAMG, *options, "--out", str(killed)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + DEADLINE_S
+    while not (file.is_file() and file.stat().st_size) and process.poll() is None:
+        assert time.monotonic() < deadline, "the first episode does not end"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = file.read_bytes()
+    done = before.count(b"\n")
+    assert main([*options, "--out", str(killed)]) == 0
+    assert f"going on after {done} of 3" in capsys.readouterr().out
+    assert file.read_bytes().startswith(before)
+    assert main([*options, "--out", str(whole)]) == 0
+    lines = sorted((whole / "episodes.jsonl").read_text().splitlines())
+    assert sorted(file.read_text().splitlines()) == lines and len(lines) == 3
+    results = json.loads((whole / "results.json").read_text())
+    (row,) = results["rows"]
+    assert row["episodes"] == 3 and row["success"]["mean"]["mean"] == 1.0
+    assert (whole / "results.md").read_text().count("\n") == 3
+    assert (whole / "results.png").stat().st_size > 1000
+
+
+# Ray
+
+
+def test_ray_is_asked_for_by_name_where_it_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert "pip install 'samg_ros[ray]'" in refused(["--ray", "auto"], tmp_path, capsys)
+
+
+def test_ray_spreads_units_and_keeps_them_as_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = FakeRay()
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    asked: list[tuple[EvalConfig, list[int]]] = []
+
+    def run_unit(
+        config: EvalConfig, masker: MaskerConfig, unit: list[Episode]
+    ) -> list[EpisodeRecord]:
+        asked.append((config, [episode.seed for episode in unit]))
+        if config.masks == ("black",):
+            raise SamgError("the machine has no light")
+        return [EpisodeRecord(episode, True, 1, 1.0) for episode in unit]
+
+    monkeypatch.setattr(eval_ray, "run_unit", run_unit)
+    config = EvalConfig(masks=("oracle", "black"), perturb=("none",), episodes=7, ray="here:1")
+    prepared = prepare(config)
+    told: list[EpisodeRecord] = []
+    with open_folder(tmp_path / "run", config) as folder:
+        folder.append(EpisodeRecord(Episode(CELL, 0), True, 1, 1.0))
+        problems = eval_ray.drive_ray(prepared, MaskerConfig(), folder, told.append)
+        assert len(folder.records) == 7 and len(told) == 6
+    assert ray.address == "here:1" and {option["num_gpus"] for option in ray.options} == {0}
+    seeds = {(unit.masks, tuple(s)) for unit, s in asked}
+    assert seeds == {
+        (("oracle",), (1, 2, 3, 4, 5)),
+        (("oracle",), (6,)),
+        (("black",), (0, 1, 2, 3, 4)),
+        (("black",), (5, 6)),
+    }
+    assert len(problems) == 2 and "no light" in problems[0]
