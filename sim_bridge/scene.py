@@ -9,8 +9,8 @@ import numpy as np
 
 from samg_ros.errors import SimulationError
 from sim_bridge.backgrounds import composite
-from sim_bridge.perturbations import Perturbation
-from sim_bridge.task import StepResult, Task
+from sim_bridge.perturbations import Perturbation, make_perturbation
+from sim_bridge.task import StepResult, Task, make_task
 
 
 @dataclass(frozen=True)
@@ -103,3 +103,15 @@ class Scene:
     def close(self) -> None:
         """Close the task; closing twice does nothing."""
         self.task.close()
+
+
+def make_scene(
+    task: str, *, height: int, width: int, shadows: bool = False, perturb: str = "none"
+) -> Scene:
+    """The task called ``task`` under a perturbation's text; for one process or each of many.
+
+    :raises ConfigError: unknown task, or a perturbation that cannot be used.
+    :raises SimulationError: the simulator cannot start.
+    """
+    perturbation = make_perturbation(perturb, task)
+    return Scene(make_task(task, height=height, width=width, shadows=shadows), perturbation)
