@@ -155,7 +155,7 @@ class DrQV2Run:
         results = self._play(EVALUATION_SEEDS[: self._config.score_episodes])
         scores = {}
         if results.episodes:
-            scores[f"{self._config.mask} return"] = results.mean_return
+            scores[f"{self._config.mask}_return"] = results.mean_return
         if _has_success(results):
             scores[self._config.mask] = results.success_rate
         record = self._record(scores)

@@ -102,7 +102,7 @@ def test_it_learns(tmp_path: Path) -> None:
     lines: list[str] = []
     folder = train(config, lines)
     results = json.loads((folder / "results.json").read_text())
-    reached = results["record"]["scores"]["oracle return"]
+    reached = results["record"]["scores"]["oracle_return"]
     chance = random_return(100)
     assert chance < 10 and reached > chance + 5  # of 20
     assert any("evaluation: return" in line for line in lines)
@@ -184,6 +184,7 @@ def test_the_checkpoint_plays_as_it_was_scored(whole: Path) -> None:
         # One picture or several at a time round differently.
         assert episode.episode_return == pytest.approx(expected["episode_return"], abs=1e-3)
     assert policy.spec.task == TASK and policy.spec.frame_stack == 3
+    assert policy.spec.mask == "targets"
 
 
 def test_curves_and_tensorboard_say_the_same(whole: Path) -> None:
