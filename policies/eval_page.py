@@ -24,7 +24,9 @@ Written by `samg eval report`; what is changed here by hand is lost. Each sectio
 machine it ran on.
 
 - *masks*: what the policy is shown. `samg`: the method's masks; `oracle`: the simulator's own;
-  `none`: the raw picture; `black`: nothing, which tells how far joint positions alone go.
+  `none`: the raw picture; `black`: nothing, which tells how far joint positions alone go. A policy
+  that learned from masked pictures has never seen raw ones: what masks are worth is told by the
+  comparison with a twin that learned from raw pictures, not by its own row with `none`.
 - *look*: the visual change, a text for `--perturb`. A run's seeds are the same for all of them.
 - *success rate*, *return*: with 95 % intervals of the stratified bootstrap (episodes drawn anew
   within each task). *IQM* is the interquartile mean, of the half of all episodes between the best
@@ -75,7 +77,10 @@ def _section(
 ) -> str:
     hardware = "; ".join(describe(machine) for machine in about["machines"])
     lines = [f"## {name}", "", f"    {about['command']}", "", _about(about, rows), ""]
+    prints = about["settings"].get("checkpoints", {})
+    checkpoints = ", ".join(f"{name}: {print_}" for name, print_ in prints.items())
     lines += [f"Hardware: {hardware}. samg_ros {about['version']}.", ""]
+    lines += [f"Checkpoints (sha256 of specification and weights): {checkpoints}.", ""]
     lines += [results_table(rows), ""]
     if together := overall_table(overall(records)):
         lines += ["All tasks, each episode as a share of its task's clean result:", "", together]

@@ -64,15 +64,14 @@ def interval(found: Interval | None) -> str:
 
 def _cells(row: Row) -> list[str]:
     cell, success = row.cell, row.success
+    good = row.episodes - len(row.failed)
     iou = "-" if row.mean_iou is None else f"{row.mean_iou:.3f} ({row.min_iou:.3f})"
     return [
         cell.task,
         cell.policy,
         cell.mask,
         cell.perturb,
-        f"of {row.episodes}"
-        if success is None
-        else f"{row.episodes - len(row.failed)} of {row.episodes}",
+        f"of {row.episodes}" if success is None else f"{good} of {row.episodes}",
         "-" if success is None else interval(success.mean),
         "-" if success is None else interval(success.iqm),
         interval(row.episode_return.iqm),

@@ -14,6 +14,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional
 
 from policies.eval_checks import Prepared, prepare
@@ -24,8 +25,8 @@ from policies.eval_page import write_page
 from policies.eval_plot import draw
 from policies.eval_records import EpisodeRecord
 from policies.eval_statistics import rliable
-from policies.eval_summary import overall, rows_of
-from policies.eval_table import overall_table, results_table
+from policies.eval_summary import Row, overall, rows_of
+from policies.eval_table import interval, overall_table, results_table
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.offline.atomic import write_text
 from samg_ros.parameters import documented, parameter
@@ -60,6 +61,8 @@ def evaluate(config: OmitArgPrefixes[EvalConfig], masker: OmitArgPrefixes[Masker
         summary = write_results(folder.path, folder.records, problems)
     if config.json:
         print(json.dumps(summary, indent=1))
+    else:
+        console.print(screen_table(rows_of(folder.records)))
     for problem in problems:
         console.print(f"not finished: {problem}", markup=False)
     console.print(f"everything is in {path}", highlight=False)
@@ -94,6 +97,19 @@ def write_results(path: Path, records: list[EpisodeRecord], problems: list[str])
     write_text(path / "results.md", "\n\n".join(tables) + "\n")
     draw(rows, path / "results.png")
     return summary
+
+
+def screen_table(rows: list[Row]) -> Table:
+    """The most of ``results.md`` that a screen has room for."""
+    table = Table(box=None)
+    for heading in ("task", "policy", "masks", "look", "success or return", "of clean", "IoU"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        shown = row.episode_return.iqm if row.success is None else row.success.mean
+        share = "-" if row.score_ratio is None else f"{row.score_ratio.mean:.2f}"
+        iou = "-" if row.mean_iou is None else f"{row.mean_iou:.2f}"
+        table.add_row(*vars(row.cell).values(), interval(shown), share, iou)
+    return table
 
 
 @contextmanager
