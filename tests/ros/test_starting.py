@@ -32,7 +32,7 @@ CANNOT = {
     "policy_unknown": (
         POLICY,
         {"policy": "nobody"},
-        "unknown policy 'nobody'; choose one of: random, student",
+        "unknown policy 'nobody'; choose one of: random, raw_student, student",
     ),
 }
 

@@ -53,38 +53,41 @@ def message(room: str, encoding: str, pixels: np.ndarray, padding: int, big: boo
     )
 
 
+# A function: hypothesis takes the instances of a class, one for each room, for other tests.
+@pytest.mark.parametrize("room", ROOMS)
+@examples(20)
+@given(
+    encoding=st.sampled_from(sorted(images.ENCODINGS)),
+    kind=st.sampled_from(["noise", "constant", "least", "most"]),
+    height=drawn.sides,
+    width=drawn.sides,
+    padding=st.integers(0, 9),
+    big=st.booleans(),
+    family=st.sampled_from(drawn.FAMILIES),
+)
+def test_any_encoding(room, encoding, kind, height, width, padding, big, family):
+    known = images.ENCODINGS[encoding]
+    size = height, width + width % 2 * (known.channels == 2), known.channels
+    least, most = 0, np.iinfo(known.dtype).max
+    rng = np.random.default_rng(height)
+    pixels = rng.integers(least, most, size, known.dtype, endpoint=True)
+    if kind != "noise":
+        pixels[:] = {"least": least, "most": most}.get(kind, pixels[0, 0])
+    msg = message(room, encoding, pixels, padding, big)
+    rgb = importlib.import_module(room).to_rgb(msg)
+    assert rgb.dtype == np.uint8 and rgb.shape == (*size[:2], 3)
+    if kind in ("least", "most") and known.channels != 2:  # two are brightness and colour
+        assert (rgb == (0 if kind == "least" else 255)).all()
+    masker = drawn.masker(family, "best", 1, "near")
+    frames = torch.from_numpy(rgb.copy())[None]
+    check(masker(frames), frames, masker.config, 1)
+    many = ManyMasker(Encoders(*drawn.models(family)), {"camera": masker._find})
+    assert many([("camera", rgb)])[0].mask.shape == size[:2]
+
+
 @pytest.mark.parametrize("room", ROOMS)
 class TestEncodings:
     """One to four channels of 8 or 16 bits, as cameras send them."""
-
-    @examples(20)
-    @given(
-        encoding=st.sampled_from(sorted(images.ENCODINGS)),
-        kind=st.sampled_from(["noise", "constant", "least", "most"]),
-        height=drawn.sides,
-        width=drawn.sides,
-        padding=st.integers(0, 9),
-        big=st.booleans(),
-        family=st.sampled_from(drawn.FAMILIES),
-    )
-    def test_any(self, room, encoding, kind, height, width, padding, big, family):
-        known = images.ENCODINGS[encoding]
-        size = height, width + width % 2 * (known.channels == 2), known.channels
-        least, most = 0, np.iinfo(known.dtype).max
-        rng = np.random.default_rng(height)
-        pixels = rng.integers(least, most, size, known.dtype, endpoint=True)
-        if kind != "noise":
-            pixels[:] = {"least": least, "most": most}.get(kind, pixels[0, 0])
-        msg = message(room, encoding, pixels, padding, big)
-        rgb = importlib.import_module(room).to_rgb(msg)
-        assert rgb.dtype == np.uint8 and rgb.shape == (*size[:2], 3)
-        if kind in ("least", "most") and known.channels != 2:  # two are brightness and colour
-            assert (rgb == (0 if kind == "least" else 255)).all()
-        masker = drawn.masker(family, "best", 1, "near")
-        frames = torch.from_numpy(rgb.copy())[None]
-        check(masker(frames), frames, masker.config, 1)
-        many = ManyMasker(Encoders(*drawn.models(family)), {"camera": masker._find})
-        assert many([("camera", rgb)])[0].mask.shape == size[:2]
 
     @pytest.mark.parametrize("encoding", ["32FC1", "32FC3", "64FC4"])
     def test_depth_is_refused(self, room, encoding: str):
