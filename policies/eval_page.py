@@ -77,8 +77,8 @@ def _section(
 ) -> str:
     hardware = "; ".join(describe(machine) for machine in about["machines"])
     lines = [f"## {name}", "", f"    {about['command']}", "", _about(about, rows), ""]
-    prints = about["settings"].get("checkpoints", {})
-    checkpoints = ", ".join(f"{name}: {print_}" for name, print_ in prints.items())
+    prints = about["settings"]["checkpoints"].items()
+    checkpoints = ", ".join(f"{policy} {digest}" for policy, digest in prints)
     lines += [f"Hardware: {hardware}. samg_ros {about['version']}.", ""]
     lines += [f"Checkpoints (sha256 of specification and weights): {checkpoints}.", ""]
     lines += [results_table(rows), ""]

@@ -88,7 +88,8 @@ def return_records(cell: Cell, returns: Sequence[float]) -> list[EpisodeRecord]:
 def open_folder(path: Path, config: EvalConfig, cells: Sequence[Cell] = ()) -> EvalFolder:
     """A folder without the checks of what is to be run."""
     masker = MaskerConfig()
-    told = {**settings(config, masker), "cells": [str(cell) for cell in cells]}
+    about = {"cells": [str(cell) for cell in cells], "checkpoints": {"student of door": "c0ffee"}}
+    told = {**settings(config, masker), **about}
     return EvalFolder(path, told, command(config, masker))
 
 

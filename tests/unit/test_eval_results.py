@@ -142,6 +142,7 @@ def test_page_tells_every_number_with_its_command(door_run: Path, tmp_path: Path
     assert "## door\n" in text and str(tmp_path) not in text
     assert "samg eval --tasks adroit_door --policies student --masks oracle samg black " in text
     assert "--perturb none video_hard=DIR/clips --episodes 4 --seed 0" in text
+    assert "student of door c0ffee" in text
     assert "4 episodes of each combination, seeds 0 to 3" in text and "cores of" in text
     assert "Unfinished: adroit_door, student, masks black, video_hard=DIR/clips (2 ep" in text
     fail = "masks samg, video_hard=DIR/clips: 2 of 4 (no success): seeds "
