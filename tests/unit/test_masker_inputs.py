@@ -85,9 +85,47 @@ def test_any_encoding(room, encoding, kind, height, width, padding, big, family)
     assert many([("camera", rgb)])[0].mask.shape == size[:2]
 
 
+@st.composite
+def shots(draw: st.DrawFn) -> tuple[str, np.ndarray, int, bool]:
+    """What a camera may send: encoding, pixels [H, W, C], padding of rows in bytes, big-endian."""
+    encoding = draw(st.sampled_from(sorted(images.ENCODINGS)))
+    known = images.ENCODINGS[encoding]
+    height, width = draw(drawn.sides), draw(drawn.sides)
+    width += width % 2 * (known.channels == 2)  # pairs of pixels share their colour
+    rng = np.random.default_rng(draw(drawn.seeds))
+    most = np.iinfo(known.dtype).max
+    pixels = rng.integers(most, size=(height, width, known.channels), dtype=known.dtype)
+    kind = draw(st.sampled_from(["noise", "constant", "least", "most"]))
+    if kind != "noise":
+        pixels[:] = {"least": 0, "most": most}.get(kind, pixels[0, 0])
+    return encoding, pixels, draw(st.integers(0, 9)), draw(st.booleans())
+
+
 @pytest.mark.parametrize("room", ROOMS)
 class TestEncodings:
-    """One to four channels of 8 or 16 bits, as cameras send them."""
+    """One to four channels of 8 or 16 bits."""
+
+    @examples(100)
+    @given(shots())
+    def test_become_rgb(self, room, shot):
+        encoding, pixels, _, _ = shot
+        rgb = importlib.import_module(room).to_rgb(message(room, *shot))
+        assert rgb.dtype == np.uint8 and rgb.shape == (*pixels.shape[:2], 3)
+        if (pixels == pixels[0, 0]).all():
+            assert (rgb == rgb[0, 0]).all()
+            value, most = int(pixels[0, 0, 0]), np.iinfo(pixels.dtype).max
+            if value in (0, most) and images.ENCODINGS[encoding].channels != 2:
+                assert rgb[0, 0].tolist() == [255 * value // most] * 3
+
+    @examples(10)
+    @given(shots(), st.sampled_from(drawn.FAMILIES))
+    def test_are_masked(self, room, shot, family):
+        rgb = importlib.import_module(room).to_rgb(message(room, *shot))
+        masker = drawn.masker(family, "best", 1, "near")
+        frames = torch.from_numpy(rgb.copy())[None]
+        check(masker(frames), frames, masker.config, 1)
+        many = ManyMasker(Encoders(*drawn.models(family)), {"camera": masker._find})
+        assert many([("camera", rgb)])[0].mask.shape == rgb.shape[:2]
 
     @pytest.mark.parametrize("encoding", ["32FC1", "32FC3", "64FC4"])
     def test_depth_is_refused(self, room, encoding: str):

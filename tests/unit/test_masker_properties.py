@@ -41,7 +41,7 @@ def test_the_stand_ins_find_lose_and_doubt():
 
 
 class TestFrames:
-    @examples(30)
+    @examples(24)
     @given(maskers, batches())
     def test_any(self, masker: SamgMasker, stack: np.ndarray):
         frames = torch.from_numpy(stack.copy())
@@ -78,12 +78,11 @@ class TestFrames:
         assert torch.equal(other, frames) and not other.is_contiguous()
         assert_same(masker(other), masker(frames))
 
-    @examples(12)
-    @given(maskers, batches(least=2))
+    @examples(16)
+    @given(maskers, batches(least=3))
     def test_do_not_influence_their_neighbours(self, masker: SamgMasker, stack: np.ndarray):
         frames = torch.from_numpy(stack)
-        others = torch.cat([frames[:1], 255 - frames[1:]])
-        one, other = masker(frames), masker(others)
+        one, other = masker(frames[[0, 1]]), masker(frames[[0, 2]])
         for field in dataclasses.fields(one):
             assert torch.equal(getattr(one, field.name)[0], getattr(other, field.name)[0])
 
