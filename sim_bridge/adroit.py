@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from functools import partial
+from io import StringIO
+from types import ModuleType
 
 import numpy as np
 
@@ -20,8 +23,9 @@ _HAND = {"hand": "forearm"}
 class AdroitTask(MujocoTask):
     """A dexterous hand on an arm. Commands are joint position targets, in rad or m.
 
-    ``state`` is the environment's own observation. ``success`` stays True once the goal was
-    reached at any simulator step of the episode, as papers on Adroit count it.
+    ``state`` is the environment's own observation, and the reward its dense one, as it is since
+    gymnasium-robotics 1.2.1: not that of older publications. ``success`` stays True once the goal
+    was reached at any simulator step of the episode, as papers on Adroit count it.
 
     :param env: class name in ``gymnasium_robotics.envs.adroit_hand``.
     """
@@ -37,10 +41,7 @@ class AdroitTask(MujocoTask):
         width: int,
         shadows: bool,
     ) -> None:
-        use_backend()
-        from gymnasium_robotics.envs import adroit_hand
-
-        self._env = getattr(adroit_hand, env)()
+        self._env = getattr(_environments(), env)()
         super().__init__(
             name=name,
             model=self._env.model,
@@ -64,6 +65,14 @@ class AdroitTask(MujocoTask):
     def _advance(self, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
         observation, reward, _, _, info = self._env.step(action)
         return observation, float(reward), bool(info["success"])
+
+
+def _environments() -> ModuleType:
+    use_backend()
+    # Its import prints, in every process anew, that dense rewards are not those of 1.2.0 any more.
+    with redirect_stderr(StringIO()):
+        from gymnasium_robotics.envs import adroit_hand
+    return adroit_hand
 
 
 def _register(

@@ -45,6 +45,7 @@ class BridgeNode(Node):
             shadows=config.shadows,
         )
         camera = config.camera or task.spec.default_camera
+        task.camera_fovy_rad(camera)  # an unknown one is better told now than at the first reset
         self._session = Session(
             Scene(task, perturbation),
             camera,
@@ -57,7 +58,7 @@ class BridgeNode(Node):
         self._next_seed = config.seed
         self._frame: SessionFrame | None = None
         self._awaiting = False  # lockstep: the frame has no command yet
-        self._timed_out = False
+        self._given_up = False
         self._action = np.zeros(task.spec.action_size)
         self._waiting_action: np.ndarray | None = None  # a command that came during a pause
         self._allowed_steps: int | None = None  # None: running; else what a pause still allows
@@ -98,8 +99,8 @@ class BridgeNode(Node):
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response):
         seed = self._next_seed
-        self._begin_episode()
-        response.success, response.message = True, f"seed {seed}"
+        trouble = self._begin_next()
+        response.success, response.message = not trouble, trouble or f"seed {seed}"
         return response
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response):
@@ -171,11 +172,24 @@ class BridgeNode(Node):
         self._next_seed += 1
         self._action = resting_action(self._task)
         self._waiting_action = None
-        self._timed_out = False
+        self._given_up = False
         self._sent_at.clear()
         self._latency_s = math.nan
         self._publish()
         self._pace.begin(time.monotonic())
+
+    def _begin_next(self) -> str:
+        """Begin an episode once the node is up.
+
+        :return: why there is none, if a clip cannot be read any more; empty if there is.
+        """
+        try:
+            self._begin_episode()
+        except SamgError as error:
+            self._monitor.warning = "no new episode"
+            self._monitor.count_error("failed_resets", f"no new episode: {error}")
+            return str(error)
+        return ""
 
     def _advance(self, action: np.ndarray) -> None:
         try:
@@ -185,7 +199,7 @@ class BridgeNode(Node):
             return
         self._publish()
         if self._session.status.done and self._config.auto_reset:
-            self._begin_episode()
+            self._begin_next()
 
     def _watch(self) -> None:
         """Lockstep: send an unanswered frame again, and at last give the episode up."""
@@ -195,38 +209,50 @@ class BridgeNode(Node):
         if self._allowed_steps == 0:
             self._waiting_since = now  # nobody is late during a pause, however long
         if now - self._waiting_since > self._config.command_timeout_s:
-            self._give_up(now - self._waiting_since)
+            self._give_up_waiting(now - self._waiting_since)
         elif now - self._resent_at > self._config.resend_s:
             self._resent_at = now
             self._monitor.counts["resent_frames"] += 1
             self._out.frame(self._frame)
 
-    def _give_up(self, waited_s: float) -> None:
-        self._awaiting = False
-        self._timed_out = True
-        self._monitor.warning = "no command"
-        self._monitor.count_error(
+    def _give_up_waiting(self, waited_s: float) -> None:
+        self._give_up(
             "timeouts",
+            "no command",
             f"no command for the current frame in {waited_s:.0f} s: episode given up. Is a policy "
             "running, and wired to 'joint_command'?",
         )
-        self._publish_status()
         if self._config.auto_reset:
-            self._begin_episode()
+            self._begin_next()
+
+    def _give_up(self, kind: str, warning: str, message: str) -> None:
+        """End the episode before its time; nothing moves until the next one begins."""
+        self._awaiting = False
+        self._given_up = True
+        self._monitor.warning = warning
+        self._monitor.count_error(kind, message)
+        self._publish_status()
 
     def _tick(self) -> None:
         """Realtime: one control step with the last command."""
-        runs = self._frame is not None and not self._session.status.done
+        runs = self._frame is not None and not (self._session.status.done or self._given_up)
         stepped = runs and self._take_step()
         if self._pace.tick(time.monotonic(), stepped=stepped):
             self._monitor.count_error("late_episodes", self._pace.warning())
         if stepped:
             self._advance(self._action)
-        self._monitor.tell(self._pace.facts(), self._pace.warning())
+        if runs and not self._given_up:
+            self._monitor.tell(self._pace.facts(), self._pace.warning())
 
     def _publish(self) -> None:
         began = time.monotonic()
-        self._frame = self._session.observe()
+        try:
+            self._frame = self._session.observe()
+        except SamgError as error:
+            self._give_up(
+                "failed_pictures", "no picture", f"no picture, episode given up: {error}"
+            )
+            return
         self._waiting_since = self._resent_at = time.monotonic()
         self._pace.picture(self._waiting_since - began)
         self._sent_at[self._frame.stamp_ns] = self._waiting_since
@@ -237,7 +263,7 @@ class BridgeNode(Node):
 
     def _publish_status(self) -> None:
         status, stamp = self._session.status, self._session.stamp_ns
-        self._out.episode(status, stamp, latency_s=self._latency_s, timed_out=self._timed_out)
+        self._out.episode(status, stamp, latency_s=self._latency_s, timed_out=self._given_up)
 
 
 def main(args: list[str] | None = None) -> int:

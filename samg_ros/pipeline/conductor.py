@@ -64,13 +64,15 @@ class Conductor(Node):
         """Reset the bridge and follow one episode to its end.
 
         :param silence_s: give up when the bridge says nothing for this long.
-        :raises SamgError: the bridge fell silent, or a process died.
+        :raises SamgError: the bridge begins no episode or fell silent, or a process died.
         """
         self._latest = {}
         future = self._reset.call_async(Trigger.Request())
         self._began = self._heard = time.monotonic()
         while not (future.done() and self._latest.get("done") == "1"):
             self._spin()
+            if future.done() and not future.result().success:
+                raise SamgError(f"the bridge begins no episode: {future.result().message}")
             if self._latest:
                 report(self._progress())
             if time.monotonic() - self._heard > silence_s:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from harness import BRIDGE, Stage, open_stage, stamps, with_stamp
+from harness import BRIDGE, RELIABLE, Stage, open_stage, stamps, with_stamp
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
@@ -52,10 +54,21 @@ class Bridge:
         self.joints = self.listen(JointState, "joint_states")
         self.clocks = self.listen(Clock, "clock")
         self.truths = self.listen(Image, f"{name}/mask_truth")
-        self.episodes = self.listen(DiagnosticArray, f"{name}/episode")
+        self.episodes: list[DiagnosticArray] = []
+        # A realtime bridge says much: searching all of it for each new word would never end.
+        self.stamp_of: dict[tuple[str, str], int] = {}
+        """When a step of a seed was told of last, ns, by (seed, step)."""
+        self.probe.create_subscription(
+            DiagnosticArray, f"/{name}/{name}/episode", self._on_episode, RELIABLE
+        )
         self.to_command = self.probe.create_publisher(
             JointState, f"/{name}/joint_command", qos.COMMAND
         )
+
+    def _on_episode(self, msg: DiagnosticArray) -> None:
+        self.episodes.append(msg)
+        told = status_values(msg.status[0])
+        self.stamp_of[told["seed"], told["step"]] = to_ns(msg.header.stamp)
 
     def listen(self, msgtype: type, topic: str) -> list:
         return self.probe.listen(msgtype, f"/{self.name}/{topic}")
@@ -70,6 +83,16 @@ class Bridge:
         given = Parameter("perturb", value=text).to_parameter_msg()
         request = SetParameters.Request(parameters=[given])
         return self.call("set_parameters", SetParameters, request).results[0]
+
+    def pause(self, paused: bool) -> str:
+        return self.call("pause", SetBool, SetBool.Request(data=paused)).message
+
+    def begin_paused(self) -> str:
+        """Begin the next episode and hold it there. :return: its seed."""
+        self.pause(True)
+        seed = self.call("reset").message.removeprefix("seed ")
+        self.probe.wait_for(lambda: (seed, "0") in self.stamp_of, f"{self.name}: the first step")
+        return seed
 
     def reset(self) -> Image:
         """Begin the next episode. :return: its first picture."""
@@ -153,6 +176,8 @@ def bridges(tmp_path_factory: pytest.TempPathFactory, spec: TaskSpec) -> Iterato
         }
         for bridge in started.values():
             bridge.connect()
+        for name in ("realtime", "slow"):  # what they go on to say would only be in the way
+            started[name].pause(True)
         yield started
 
 
@@ -160,8 +185,17 @@ def bridges(tmp_path_factory: pytest.TempPathFactory, spec: TaskSpec) -> Iterato
 def bridge(bridges: dict[str, Bridge]) -> Bridge:
     """The one in lockstep, running."""
     bridge = bridges["lockstep"]
-    bridge.call("pause", SetBool, SetBool.Request(data=False))
+    bridge.pause(False)
     return bridge
+
+
+@pytest.fixture
+def realtime(bridges: dict[str, Bridge]) -> Iterator[Bridge]:
+    """The one in realtime, running."""
+    bridge = bridges["realtime"]
+    bridge.pause(False)
+    yield bridge
+    bridge.pause(True)
 
 
 def test_everything_of_one_step_has_one_stamp(bridge: Bridge, spec: TaskSpec) -> None:
@@ -348,6 +382,51 @@ def test_a_bad_perturbation_is_refused_and_the_bridge_goes_on(bridge: Bridge) ->
     assert bridge.step(frame).data != frame.data
 
 
+def test_a_clip_that_is_gone_at_a_reset_is_told_and_the_episode_goes_on(
+    bridge: Bridge, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip.png"
+    cv2.imwrite(str(clip), np.full((8, 8, 3), 200, np.uint8))
+    assert bridge.perturb(f"video_hard={tmp_path}").successful
+    try:
+        frame = bridge.reset()
+        failed = bridge.count("failed_resets")
+        clip.unlink()
+        refusal = bridge.call("reset")
+        assert not refusal.success and str(clip) in refusal.message
+        bridge.wait_for_count("failed_resets", failed + 1)
+        bridge.step(frame)
+        assert (bridge.episode()["step"], bridge.episode()["done"]) == ("1", "0")
+    finally:
+        assert bridge.perturb("none").successful
+    bridge.step(bridge.reset())
+
+
+def test_a_clip_that_is_gone_at_its_end_ends_the_episode_alone(
+    bridge: Bridge, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 10, (16, 16))
+    for grey in (50, 200):
+        writer.write(np.full((16, 16, 3), grey, np.uint8))
+    writer.release()
+    assert bridge.perturb(f"video_hard={tmp_path}").successful
+    try:
+        frame = bridge.step(bridge.reset())
+        failed = bridge.count("failed_pictures")
+        clip.unlink()
+        bridge.answer(frame)
+        bridge.wait_for_count("failed_pictures", failed + 1)
+        bridge.probe.wait_for(lambda: bridge.episode()["timed_out"] == "1", "it is given up")
+        assert f"episode given up: cannot read the background video {clip}" in bridge.stage.log(
+            bridge.name
+        )
+    finally:
+        assert bridge.perturb("none").successful
+    bridge.step(bridge.reset())
+    assert bridge.episode()["timed_out"] == "0"
+
+
 def test_seed_out_of_range_is_refused(bridge: Bridge) -> None:
     assert bridge.set("seed", 3)
     assert not bridge.set("seed", -1)
@@ -366,7 +445,7 @@ def test_pause_and_step(bridge: Bridge) -> None:
     refusal = bridge.call("step")
     assert not refusal.success and "not paused" in refusal.message
     frame = bridge.reset()
-    assert bridge.call("pause", SetBool, SetBool.Request(data=True)).message == "paused"
+    assert bridge.pause(True) == "paused"
     seen, done = len(bridge.images), bridge.probe.fresh_count(bridge.name, "frames")
 
     def take(steps: int) -> None:
@@ -389,7 +468,7 @@ def test_pause_and_step(bridge: Bridge) -> None:
     assert bridge.set("steps_per_call", 3)
     assert bridge.call("step").message == "3 control steps"
     take(3)
-    assert bridge.call("pause", SetBool, SetBool.Request(data=False)).message == "running"
+    assert bridge.pause(False) == "running"
     bridge.step(bridge.frame(seen))
     assert bridge.set("steps_per_call", 1)
 
@@ -411,21 +490,21 @@ def test_command_timeout_is_reported(bridges: dict[str, Bridge]) -> None:
 
 def test_paused_bridge_sends_lost_frames_again_but_is_patient(bridges: dict) -> None:
     bridge = bridges["impatient"]
-    bridge.call("pause", SetBool, SetBool.Request(data=True))
+    bridge.pause(True)
     frame = bridge.reset()
     resent = bridge.count("resent_frames")
     bridge.wait_for_count("resent_frames", resent + 8)  # longer than command_timeout_s
     assert bridge.episode()["timed_out"] == "0"
     assert len(with_stamp(bridge.images, to_ns(frame.header.stamp))) > 4
-    bridge.call("pause", SetBool, SetBool.Request(data=False))
+    bridge.pause(False)
     seen = len(bridge.episodes)
     bridge.answer(frame)
     bridge.probe.wait_for(lambda: len(bridge.episodes) > seen, "a step")
     assert bridge.episode()["step"] == "1"
 
 
-def test_realtime_steps_without_commands_into_the_next_episode(bridges: dict) -> None:
-    bridge = bridges["realtime"]
+def test_realtime_steps_without_commands_into_the_next_episode(realtime: Bridge) -> None:
+    bridge = realtime
 
     def next_episode() -> int:
         running = int(bridge.episode()["episode"])
@@ -445,66 +524,54 @@ def test_realtime_steps_without_commands_into_the_next_episode(bridges: dict) ->
         assert all(before < after for before, after in pairwise(times))
 
 
-def test_realtime_holds_the_last_command(bridges: dict[str, Bridge], spec: TaskSpec) -> None:
+def test_realtime_holds_the_last_command(realtime: Bridge, spec: TaskSpec) -> None:
     """One command bends a finger; many steps later, without another, it is still bent."""
-    bridge, finger = bridges["realtime"], "FFJ2"
+    bridge, finger = realtime, "FFJ2"
     index, joint = spec.actuated_joints.index(finger), spec.joint_names.index(finger)
     msg = bridge.command(0)
     msg.position[index] = target = spec.command_high[index]
     assert bridge.set("seed", 1000)
-    assert bridge.call("reset").message == "seed 1000"
 
     def at_step(step: int) -> list[JointState]:
-        for told in bridge.episodes:
-            values = status_values(told.status[0])
-            if (values["seed"], values["step"]) == ("1000", str(step)):
-                return with_stamp(bridge.joints, to_ns(told.header.stamp))
-        return []
+        stamp = bridge.stamp_of.get(("1000", str(step)))
+        return [] if stamp is None else with_stamp(bridge.joints, stamp)
 
+    assert bridge.begin_paused() == "1000"
     first = bridge.probe.wait_for(lambda: at_step(0), "the first step")[0]
     bridge.to_command.publish(msg)
+    bridge.pause(False)
     late = bridge.probe.wait_for(lambda: at_step(90), "many steps")[0]
     assert first.position[joint] < 0.3 * target
     assert late.position[joint] > 0.7 * target
 
 
-def test_realtime_refuses_commands_for_an_episode_before(bridges: dict, spec: TaskSpec) -> None:
-    bridge, finger = bridges["realtime"], "FFJ2"
+def test_realtime_refuses_commands_for_an_episode_before(realtime: Bridge, spec: TaskSpec) -> None:
+    bridge, finger = realtime, "FFJ2"
     index, joint = spec.actuated_joints.index(finger), spec.joint_names.index(finger)
     bend = spec.command_high[index]
 
-    def publish_bent(stamp_ns: int) -> None:
-        msg = bridge.command(stamp_ns)
+    def publish_bent(seed: str) -> None:
+        """As an answer to the first frame of the episode of that seed."""
+        msg = bridge.command(bridge.stamp_of[seed, "0"])
         msg.position[index] = bend
         bridge.to_command.publish(msg)
 
-    def begin() -> int:
-        """:return: the stamp of the new episode's first frame."""
-        seen = len(bridge.episodes)
-        seed = bridge.call("reset").message.removeprefix("seed ")
-
-        def first() -> list[int]:
-            told = {to_ns(msg.header.stamp): msg.status[0] for msg in bridge.episodes[seen:]}
-            values = {stamp: status_values(status) for stamp, status in told.items()}
-            return [s for s, v in values.items() if (v["seed"], v["step"]) == (seed, "0")]
-
-        return bridge.probe.wait_for(first, "the first step")[0]
-
-    before = begin()
+    before, now = bridge.begin_paused(), bridge.begin_paused()
     stale = bridge.probe.fresh_count(bridge.name, "stale_commands")
-    begin()
     publish_bent(before)
     bridge.wait_for_count("stale_commands", stale + 1)
+    bridge.pause(False)
+    bridge.probe.wait_for(lambda: (now, "20") in bridge.stamp_of, "many steps")
     assert bridge.joints[-1].position[joint] < 0.5 * bend
-    began = begin()
-    publish_bent(began)
+    publish_bent(bridge.begin_paused())
+    bridge.pause(False)
     bridge.probe.wait_for(lambda: bridge.joints[-1].position[joint] > 0.7 * bend, "it is bent")
-    assert to_ns(bridge.joints[-1].header.stamp) > began
     assert bridge.probe.fresh_count(bridge.name, "stale_commands") == stale + 1
 
 
 def test_realtime_that_lags_says_by_how_much(bridges: dict[str, Bridge]) -> None:
     bridge = bridges["slow"]
+    bridge.pause(False)
     assert bridge.call("reset").success
     bridge.probe.wait_for(
         lambda: bridge.probe.statuses[bridge.name].level == DiagnosticStatus.WARN, "a warning"

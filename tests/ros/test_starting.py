@@ -41,6 +41,7 @@ BAD_PARAMETERS = {
     "masker_choice": (MASKER, {"mask_source": "tea leaves"}, "mask_source is 'tea leaves'"),
     "bridge_range": (BRIDGE, {"image_height": 4}, "image_height"),
     "bridge_type": (BRIDGE, {"seed": "seven"}, "seed"),
+    "bridge_camera": (BRIDGE, {"camera": "moon", "autostart": False}, "unknown camera 'moon'"),
     "bridge_task": (BRIDGE, {"task": "origami"}, "unknown task 'origami'; choose one of"),
     "recorder_range": (RECORDER, {"flush_s": 0.0}, "flush_s"),
 }
