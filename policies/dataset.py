@@ -28,8 +28,8 @@ class Episode:
 
 @dataclass(frozen=True)
 class Batch:
-    """``images``: uint8 [B, 3 * frame_stack, S, S]; the rest float32 [B, ...], joints and states
-    as they come, not normalised."""
+    """``images``: uint8 [B, 3 * frame_stack, S, S]; ``joints``: float32 [B, frame_stack, J]; the
+    rest float32 [B, ...]; joints and states as they come, not normalised."""
 
     images: Tensor
     joints: Tensor
@@ -40,9 +40,13 @@ class Batch:
 class Dataset:
     """Frames are kept once and stacked when sampled, which divides the memory by the stack."""
 
-    def __init__(self, frame_stack: int, capacity: int, first: Sequence[Episode]) -> None:
-        """:param capacity: most steps it can take. :param first: added; they fix the sizes."""
-        self._stack = frame_stack
+    def __init__(
+        self, frame_stack: int, capacity: int, first: Sequence[Episode], frame_gap: int = 1
+    ) -> None:
+        """:param capacity: most steps it can take. :param first: added; they fix the sizes.
+        :param frame_gap: steps between the frames of a stack.
+        """
+        self._ages = frame_gap * np.arange(frame_stack - 1, -1, -1)
         one = first[0]
         # The system hands out these pages as they are filled, so spare capacity costs nothing.
         self._frames = np.empty((capacity, *one.frames.shape[1:]), np.uint8)
@@ -81,13 +85,12 @@ class Dataset:
         """``size`` steps, each in one of its maskings, all drawn uniformly."""
         row = rng.integers(self._length, size=size)
         masking = rng.integers(self._frames.shape[1], size=size)
-        ages = np.arange(self._stack - 1, -1, -1)
         # Before an episode's first frame the stack repeats it, as a FrameStack does.
-        rows = np.maximum(row[:, None] - ages, self._starts[row][:, None])
+        rows = np.maximum(row[:, None] - self._ages, self._starts[row][:, None])
         images = self._frames[rows, masking[:, None]]
         return Batch(
             images=torch.from_numpy(images.reshape(size, -1, *images.shape[3:])),
-            joints=torch.from_numpy(self._joints[row]),
+            joints=torch.from_numpy(self._joints[rows]),
             states=torch.from_numpy(self._states[row]),
             labels=torch.from_numpy(self._labels[row]),
         )

@@ -15,11 +15,13 @@ import numpy as np
 
 from samg_ros.parameters import documented, parameter, validate
 
+_ROWS = 256  # of the picture whose pixels lengths are told in
+
 
 @documented
 @dataclass(frozen=True)
 class MaskNoiseConfig:
-    """How bad masks get. Lengths in pixels of the camera image (256 on a side).
+    """How bad masks get. Lengths in pixels of a camera image with 256 rows, and in proportion.
 
     Levels are drawn uniformly from 0 to the value given, once per episode, so that a student
     meets clean episodes as well as bad ones.
@@ -119,6 +121,7 @@ class MaskNoise:
             return self._previous
         if self._rng.random() < self._config.blank:
             return np.zeros(targets.shape, bool)
+        self._px = targets.shape[0] / _ROWS
         mask = self._shifted(self._found(targets))
         self._spoil(mask, targets)
         self._previous = mask.astype(bool)
@@ -146,21 +149,22 @@ class MaskNoise:
 
     def _displaced(self, inside: np.ndarray) -> np.ndarray:
         """One target with its edge moved by a smooth random field: uint8 [H, W] of 0 and 1."""
-        rows, columns = _box(inside, margin=int(3 * self._config.edge_px) + 8)
+        rows, columns = _box(inside, margin=int((3 * self._config.edge_px + 8) * self._px))
         crop = inside[rows, columns].astype(np.uint8)
         inside_px = cv2.distanceTransform(crop, cv2.DIST_L2, 3)
         outside_px = cv2.distanceTransform(1 - crop, cv2.DIST_L2, 3)
-        coarse = self._rng.normal(0, self._ragged_px, [max(2, n // 12) for n in crop.shape])
+        cell_px = max(1, round(12 * self._px))
+        coarse = self._rng.normal(0, self._ragged_px, [max(2, n // cell_px) for n in crop.shape])
         field_px = cv2.resize(
             coarse.astype(np.float32), crop.shape[::-1], interpolation=cv2.INTER_CUBIC
         )
         offset_px = self._edge_px + self._rng.normal(0, 0.5)
         result = np.zeros(inside.shape, np.uint8)
-        result[rows, columns] = inside_px - outside_px + field_px + offset_px > 0
+        result[rows, columns] = inside_px - outside_px + self._px * (field_px + offset_px) > 0
         return result
 
     def _shifted(self, mask: np.ndarray) -> np.ndarray:
-        x_px, y_px = self._rng.normal(0, self._shift_px, 2)
+        x_px, y_px = self._px * self._rng.normal(0, self._shift_px, 2)
         matrix = np.array([[1, 0, round(x_px)], [0, 1, round(y_px)]], np.float32)
         size = (mask.shape[1], mask.shape[0])
         return cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_NEAREST)
@@ -194,8 +198,8 @@ class MaskNoise:
     def _patch(self, x_px: int, y_px: int, spread_px: float) -> _Patch:
         rng = self._rng
         # The cube makes small pieces common and large ones rare.
-        radius_px = 2 + self._config.patch_px * rng.random() ** 3
-        dx, dy = rng.normal(0, spread_px, 2) if spread_px else (0.0, 0.0)
+        radius_px = self._px * (2 + self._config.patch_px * rng.random() ** 3)
+        dx, dy = self._px * rng.normal(0, spread_px, 2) if spread_px else (0.0, 0.0)
         return _Patch(
             centre=(round(x_px + dx), round(y_px + dy)),
             axes=(round(radius_px * rng.uniform(0.5, 2.0)), round(radius_px)),

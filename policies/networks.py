@@ -6,8 +6,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from samg_ros.parameters import parameter, validate
+
+# How much larger than what changes a change is made, so that a network heeds it from the start:
+# pixels in [0, 1], and joint positions in their standard deviations.
+_PIXEL_GAIN, _JOINT_GAIN = 4.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -15,6 +20,8 @@ class StudentNetConfig:
     """Sizes of :class:`StudentNet`; they are stored in its checkpoint.
 
     ``features`` is the width of the picture's code, ``hidden`` that of the two layers after it.
+    ``motion``: what changed between the frames of a stack, in pictures and in joint positions, is
+    an input of its own. A task that needs speeds is learned from far fewer episodes that way.
     """
 
     image_size: int
@@ -23,6 +30,7 @@ class StudentNetConfig:
     actions: int
     features: int = 128
     hidden: int = 256
+    motion: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,9 @@ class StudentNet(nn.Module):
     little in it, and four times faster on a CPU than the usual three-layer one.
     """
 
+    _pixel_changes: Tensor
+    _joint_changes: Tensor
+
     def __init__(self, config: StudentNetConfig) -> None:
         super().__init__()
         self.config = config
@@ -65,7 +76,11 @@ class StudentNet(nn.Module):
             nn.LayerNorm(config.features),
             nn.ReLU(),
         )
-        self.head = _mlp(config.features + config.joints, config.hidden, config.actions, nn.ReLU)
+        told = config.joints * (config.frame_stack if config.motion else 1)
+        self.head = _mlp(config.features + told, config.hidden, config.actions, nn.ReLU)
+        for name, gain in (("pixel", _PIXEL_GAIN), ("joint", _JOINT_GAIN)):
+            changes = _changes(config.frame_stack, gain)
+            self.register_buffer(f"_{name}_changes", changes, persistent=False)
 
     def encode(self, images: Tensor) -> Tensor:
         """Picture code.
@@ -75,20 +90,31 @@ class StudentNet(nn.Module):
         """
         # One copy, in the layout in which a CPU trains twice as fast (29 against 60 ms a step).
         pixels = images.to(torch.float32, memory_format=torch.channels_last)
-        return self.trunk(pixels.div_(255.0))
+        pixels.div_(255.0)
+        if not self.config.motion:
+            return self.trunk(pixels)
+        first, rest = self.trunk[0], self.trunk[1:]
+        return rest(F.conv2d(pixels, self._weights_of_changes(), first.bias, first.stride))
 
     def decode(self, code: Tensor, joints: Tensor) -> Tensor:
         """Action of a picture code.
 
         :param code: float32 [B, features].
-        :param joints: float32 [B, joints], normalised.
+        :param joints: float32 [B, frame_stack, joints], normalised, oldest first.
         :return: float32 [B, actions] in [-1, 1].
         """
-        return torch.tanh(self.head(torch.cat([code, joints], dim=1)))
+        told = self._joint_changes @ joints if self.config.motion else joints[:, -1]
+        return torch.tanh(self.head(torch.cat([code, told.flatten(1)], dim=1)))
 
     def forward(self, images: Tensor, joints: Tensor) -> Tensor:
         """:meth:`encode`, then :meth:`decode`."""
         return self.decode(self.encode(images), joints)
+
+    def _weights_of_changes(self) -> Tensor:
+        """The first layer's, for the stack as it is: it is linear, so the changes themselves need
+        not be computed."""
+        weight = self.trunk[0].weight.unflatten(1, (self.config.frame_stack, 3))
+        return torch.einsum("okchw,kt->otchw", weight, self._pixel_changes).flatten(1, 2)
 
 
 class StateNet(nn.Module):
@@ -111,6 +137,16 @@ class StateNet(nn.Module):
         """
         actions = self.body(states)
         return torch.tanh(actions) if self.config.squash else actions
+
+
+def _changes(length: int, gain: float) -> Tensor:
+    """Float32 [length, length]: turns a stack, oldest first, into its newest entry and the changes
+    that led there, newest first, ``gain`` times as large."""
+    matrix = torch.zeros(length, length)
+    matrix[0, -1] = 1
+    for age in range(1, length):
+        matrix[age, length - age], matrix[age, length - age - 1] = gain, -gain
+    return matrix
 
 
 def _mlp(inputs: int, hidden: int, outputs: int, activation: type[nn.Module]) -> nn.Sequential:

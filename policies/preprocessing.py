@@ -50,11 +50,13 @@ class Normalizer:
 
 @dataclass(frozen=True)
 class StudentPreprocessing:
-    """``image_size``: side of the network's picture in pixels; ``joints``: in rad or m."""
+    """``image_size``: side of the network's picture in pixels; ``joints``: in rad or m;
+    ``frame_gap``: control steps between the entries of a stack."""
 
     image_size: int
     frame_stack: int
     joints: Normalizer
+    frame_gap: int = 1
 
     def frame(self, image: np.ndarray) -> np.ndarray:
         """One camera image as the network takes it.
@@ -87,10 +89,11 @@ def area_resize(image: np.ndarray, size: int) -> np.ndarray:
 
 
 class FrameStack:
-    """The last ``length`` frames, oldest first; a new stack repeats its first frame."""
+    """Every ``gap``-th of the last frames, ``length`` of them, oldest first; a new stack repeats
+    its first frame."""
 
-    def __init__(self, length: int) -> None:
-        self._length = length
+    def __init__(self, length: int, gap: int = 1) -> None:
+        self._gap, self._kept = gap, (length - 1) * gap + 1
         self._frames: list[np.ndarray] = []
 
     def reset(self) -> None:
@@ -98,9 +101,12 @@ class FrameStack:
         self._frames = []
 
     def push(self, frame: np.ndarray) -> np.ndarray:
-        """:param frame: uint8 [3, S, S]. :return: uint8 [3 * ``length``, S, S]."""
+        """:param frame: [C, ...], such as a picture, uint8 [3, S, S].
+
+        :return: [C * ``length``, ...].
+        """
         if not self._frames:
-            self._frames = [frame] * self._length
+            self._frames = [frame] * self._kept
         else:
             self._frames = [*self._frames[1:], frame]
-        return np.concatenate(self._frames)
+        return np.concatenate(self._frames[:: self._gap])

@@ -36,7 +36,9 @@ class StudentPolicy:
         self.spec = spec
         self.preprocessing = preprocessing
         self.network = network.eval()
-        self._stack = FrameStack(preprocessing.frame_stack)
+        self._images, self._joints = (
+            FrameStack(preprocessing.frame_stack, preprocessing.frame_gap) for _ in range(2)
+        )
 
     @classmethod
     def load(cls, path: Path, task: str | None = None) -> StudentPolicy:
@@ -67,8 +69,9 @@ class StudentPolicy:
         )
 
     def reset(self) -> None:
-        """Forget earlier frames: the next observation starts a new stack."""
-        self._stack.reset()
+        """Forget earlier frames: the next observation starts new stacks."""
+        self._images.reset()
+        self._joints.reset()
 
     def act(self, observation: Observation) -> np.ndarray:
         """Action for one observation.
@@ -78,8 +81,9 @@ class StudentPolicy:
         :return: float32 [A] in [-1, 1].
         :raises ImageError: malformed image. :raises ConfigError: wrong number of joints.
         """
-        images = self._stack.push(self.preprocessing.frame(observation.image))
-        joints = self.preprocessing.joints(observation.joints)
+        frame = self.preprocessing.frame(observation.image)
+        position = self.preprocessing.joints(observation.joints)
+        images, joints = self._images.push(frame), self._joints.push(position[None])
         with torch.inference_mode(), single_thread():
             batch = torch.from_numpy(images)[None], torch.from_numpy(joints)[None]
             return self.network(*batch)[0].numpy()

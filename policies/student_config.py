@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policies.seeds import EVALUATION_SEEDS
+from samg_ros.errors import ConfigError
 from samg_ros.parameters import documented, parameter, validate
 
 
@@ -93,6 +94,22 @@ class StudentConfig:
         84, "side of the network's picture in pixels", unit="px", low=36, high=256
     )
     frame_stack: int = parameter(3, "pictures in a stack", low=1, high=16)
+    frame_gap: int = parameter(
+        1, "time between the pictures of a stack", unit="control steps", low=1, high=16
+    )
+    motion: bool = parameter(
+        False,
+        "what changed within a stack, in pictures and joint positions, is an input of its own: "
+        "for tasks that need speeds",
+    )
+    camera_size: int = parameter(
+        256,
+        "side of the camera's picture in training; a smaller one is faster, scores are always "
+        "taken at 256",
+        unit="px",
+        low=36,
+        high=1024,
+    )
     evaluation_episodes: int = parameter(
         20, "held-out episodes for each score", low=1, high=len(EVALUATION_SEEDS)
     )
@@ -100,3 +117,8 @@ class StudentConfig:
 
     def __post_init__(self) -> None:
         validate(self)
+        if self.camera_size < self.image_size:
+            raise ConfigError(
+                f"camera_size is {self.camera_size}, less than image_size {self.image_size}: a "
+                "picture is only ever shrunk; make the camera's as large"
+            )

@@ -41,7 +41,7 @@ class StudentLearner:
         self._state_weight, self._average_decay = state_weight, average_decay
         self._state_head = nn.Linear(network.config.features, len(states.mean))
         parameters = [*network.parameters(), *self._state_head.parameters()]
-        self._optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+        self._optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
         self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, steps)
         self.average = copy.deepcopy(network).requires_grad_(False)
         """The running average, which drives and is kept: it swings less than the last weights,

@@ -28,7 +28,7 @@ from sim_bridge.scene import Scene
 from sim_bridge.task import Task
 
 CAMERA_SIZE = 256
-"""Side of the camera's picture in training, in pixels."""
+"""Side of the camera's picture that a student is for, in pixels."""
 
 _STD_FLOOR = 0.01  # rad or m: less than this is not worth telling apart
 
@@ -47,7 +47,7 @@ class StudentTraining:
         # A round overshoots by less than its last episode.
         most = (config.iterations - 1) * (config.round_frames + task.spec.episode_steps)
         capacity = sum(len(episode.labels) for episode in first) + most
-        self._dataset = Dataset(config.frame_stack, capacity, first)
+        self._dataset = Dataset(config.frame_stack, capacity, first, config.frame_gap)
         joints = Normalizer.fit(self._dataset.joints, _STD_FLOOR)
         self._learner = self._make_learner(task, joints)
         self.policy = StudentPolicy(
@@ -57,7 +57,7 @@ class StudentTraining:
                 frame_stack=config.frame_stack,
                 mask=config.mask,
             ),
-            StudentPreprocessing(config.image_size, config.frame_stack, joints),
+            StudentPreprocessing(config.image_size, config.frame_stack, joints, config.frame_gap),
             self._learner.average,
         )
 
@@ -107,6 +107,7 @@ class StudentTraining:
             frame_stack=c.frame_stack,
             joints=len(task.spec.proprioception),
             actions=task.spec.action_size,
+            motion=c.motion,
         )
         return StudentLearner(
             StudentNet(sizes),

@@ -37,7 +37,7 @@ def train_student(
     name = student_name(task_name, config.mask)
     run = RunFolder(config.runs, f"{name}_student", config)
     checkpoint = run.path / f"{name}.safetensors"
-    task = make_task(task_name, height=CAMERA_SIZE, width=CAMERA_SIZE)
+    task = make_task(task_name, height=config.camera_size, width=config.camera_size)
     start = time.monotonic()
 
     def after_round(round_: int, line: str) -> None:
@@ -49,6 +49,11 @@ def train_student(
             training = StudentTraining(task, teacher, config)
             losses = training.run(after_round)
             record = _record(task_name, config, start)
+    finally:
+        task.close()
+    task = make_task(task_name, height=CAMERA_SIZE, width=CAMERA_SIZE)
+    try:
+        with single_thread():
             results = score(training.policy, teacher, task, held_out, config.evaluation_episodes)
     finally:
         task.close()

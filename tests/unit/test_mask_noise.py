@@ -54,6 +54,19 @@ def test_faults_are_as_strong_as_a_segmenters(targets: np.ndarray) -> None:
     assert np.percentile(scores, 2) < 0.7  # and bad ones
 
 
+def test_faults_grow_with_the_picture(targets: np.ndarray) -> None:
+    scores = []
+    for half in (1, 2):
+        noise, shown = MaskNoise(np.random.default_rng(0)), targets[::half, ::half]
+        found = []
+        for _ in range(60):
+            noise.reset()
+            found += [iou(noise(shown), shown) for _ in range(10)]
+        scores.append(np.mean(found))
+    # In pixels of the same number they would cost the smaller picture twice as much.
+    np.testing.assert_allclose(scores[1], scores[0], atol=0.02)
+
+
 def test_background_shows_through_and_targets_get_holes(targets: np.ndarray) -> None:
     noise = MaskNoise(np.random.default_rng(1))
     masks = np.array([noise(targets) for _ in range(200)])

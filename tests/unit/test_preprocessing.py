@@ -52,6 +52,12 @@ def test_stack_repeats_its_first_frame_and_is_oldest_first() -> None:
     assert stack.push(frames[4])[::3, 0, 0].tolist() == [4, 4, 4]
 
 
+def test_a_stack_with_a_gap_takes_every_other_frame() -> None:
+    stack = FrameStack(3, gap=2)
+    stacks = [stack.push(np.array([value])).tolist() for value in range(6)]
+    assert stacks == [[0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 1, 3], [0, 2, 4], [1, 3, 5]]
+
+
 def test_normalizer_is_fitted_and_does_not_blow_up_what_never_moved() -> None:
     values = np.stack([np.arange(10.0), np.full(10, 3.0)], axis=1)
     normalizer = Normalizer.fit(values, floor=0.01)

@@ -60,17 +60,49 @@ def test_an_episode_is_masked_resized_and_labelled(episodes: list[Episode]) -> N
     assert (episode.frames[:, 0] != episode.frames[:, 1]).any()
 
 
-def test_sampled_stacks_are_what_a_frame_stack_gives(episodes: list[Episode]) -> None:
-    dataset = Dataset(3, 100, episodes)
+@pytest.mark.parametrize("gap", [1, 2])
+def test_sampled_stacks_are_what_a_frame_stack_gives(episodes: list[Episode], gap: int) -> None:
+    dataset = Dataset(3, 100, episodes, gap)
     assert len(dataset) == 40
-    expected = set()
+    images, joints = set(), set()
     for episode in episodes:
         for masking in range(2):
-            stack = FrameStack(3)
-            expected |= {stack.push(frame).tobytes() for frame in episode.frames[:, masking]}
-    images = dataset.sample(64, np.random.default_rng(0)).images.numpy()
-    assert images.shape == (64, 9, 84, 84)
-    assert {image.tobytes() for image in images} <= expected
+            stack = FrameStack(3, gap)
+            images |= {stack.push(frame).tobytes() for frame in episode.frames[:, masking]}
+        stack = FrameStack(3, gap)
+        joints |= {stack.push(position[None]).tobytes() for position in episode.joints}
+    batch = dataset.sample(64, np.random.default_rng(0))
+    assert batch.images.shape == (64, 9, 84, 84) and batch.joints.shape == (64, 3, 28)
+    assert {image.tobytes() for image in batch.images.numpy()} <= images
+    assert {stack.tobytes() for stack in batch.joints.numpy()} <= joints
+
+
+def test_motion_is_what_changed_between_the_frames() -> None:
+    torch.manual_seed(0)
+    config = StudentNetConfig(84, 3, joints=2, actions=1, features=8, hidden=8, motion=True)
+    network = StudentNet(config)
+    images = torch.randint(256, (2, 9, 84, 84), dtype=torch.uint8)
+    oldest, middle, newest = (images / 255).split(3, dim=1)
+    changes = torch.cat([newest, 4 * (newest - middle), 4 * (middle - oldest)], dim=1)
+    code = network.encode(images)
+    torch.testing.assert_close(code, network.trunk(changes))
+    joints = torch.randn(2, 3, 2)
+    told = [joints[:, 2], 10 * (joints[:, 2] - joints[:, 1]), 10 * (joints[:, 1] - joints[:, 0])]
+    expected = torch.tanh(network.head(torch.cat([code, *told], dim=1)))
+    torch.testing.assert_close(network.decode(code, joints), expected)
+
+
+def test_without_motion_only_the_newest_joint_positions_count() -> None:
+    network = StudentNet(StudentNetConfig(84, 3, joints=2, actions=1, features=8, hidden=8))
+    code, joints = torch.randn(1, 8), torch.randn(1, 3, 2)
+    before = network.decode(code, joints)
+    joints[:, :2] += 1
+    assert torch.equal(network.decode(code, joints), before)
+
+
+def test_a_camera_smaller_than_the_network_s_picture_is_refused() -> None:
+    with pytest.raises(ConfigError, match="camera_size is 64, less than image_size 84"):
+        StudentConfig(camera_size=64)
 
 
 def test_training_on_labelled_masks_reduces_the_loss(episodes: list[Episode]) -> None:
