@@ -3,134 +3,158 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from policies.eval_folder import EPISODES, read_config, read_episodes
+from policies.eval_config import CLEAN
+from policies.eval_failures import failures
+from policies.eval_glance import WEAK, glance_table, lines_of, looks_of, ratios_table, weakest
 from policies.eval_plot import draw
 from policies.eval_records import Cell, EpisodeRecord
-from policies.eval_summary import Row, base_of, overall, rows_of
-from policies.eval_table import overall_table, results_table
-from samg_ros.errors import ConfigError
+from policies.eval_runs import Run, merged, read_runs
+from policies.eval_summary import Row, overall, rows_of
+from policies.eval_table import markdown, overall_table, results_table
 from samg_ros.machine import describe
 from samg_ros.offline.atomic import write_text
 
-_POOR_SHARE = 0.75  # of the clean return: an episode below it is listed, of tasks without success
 _HEAD = """# Results
 
-Written by `samg eval report`; what is changed here by hand is lost. Each section is one run of
-`samg eval`, from whose episodes every number in it was computed. `DIR` stands for a folder of the
-machine it ran on.
+Written by `samg eval report`; what is changed here by hand is lost. Every number was computed from
+the episodes of the [runs](#runs) at the end, which tell commands, seeds and hardware. Rows differ
+in how many episodes they have, so each tells its own.
 
-- *masks*: what the policy is shown. `samg`: the method's masks; `oracle`: the simulator's own;
-  `none`: the raw picture; `black`: nothing, which tells how far joint positions alone go. A policy
-  that learned from masked pictures has never seen raw ones: what masks are worth is told by the
-  comparison with a twin that learned from raw pictures, not by its own row with `none`.
-- *look*: the visual change, a text for `--perturb`. A run's seeds are the same for all of them.
+- `samg`: the policy is shown the method's masks; `oracle`: the simulator's own; `none`: the raw
+  picture; `black`: nothing, which tells how far joint positions alone go. The *raw twin* learned
+  from raw pictures with the same budget, and is what masks are to be compared with: a policy that
+  learned from masked pictures has never seen raw ones.
+- A *look* is how the world is made to look, a text for `--perturb`; `none` is the world in which
+  policies learned. `DIR` stands for a folder of the machine that it ran on.
+- Scores are successes, or the mean return for tasks that have no success. A ratio is of the two
+  mean scores, over the seeds that both were run with, with a 95 % interval of the bootstrap.
+"""
+_TERMS = """\
 - *success rate*, *return*: with 95 % intervals of the stratified bootstrap (episodes drawn anew
   within each task). *IQM* is the interquartile mean, of the half of all episodes between the best
   and the worst quarter; for a single task's success, which is 0 or 1 in each, it exaggerates, and
   the rate beside it is what counts. Where all episodes end alike the bootstrap sees no spread:
   20 successes of 20 still allow a rate of 0.86.
-- *of clean*: success (return, for tasks that have none) divided by that of the same policy in the
-  unchanged world with `oracle` masks, or where it was run with one kind of masks alone, with
-  those: a twin that was trained on raw pictures (`none`) is compared with itself.
+- *of clean*: the ratio to the same policy in the unchanged world with `oracle` masks; a twin's is
+  to itself there.
 - *mask IoU*: of SAM-G's masks against the simulator's, mean over episodes and worst frame.
   *found*: the share of frames in which every target was found.
 """
 
 
 def write_page(folders: Sequence[Path], page: Path) -> None:
-    """Write ``page``, and each run's plot into a folder beside it that has the page's name.
+    """Write ``page``, and its plot into a folder beside it that has the page's name.
 
-    :param folders: of evaluations, in the order of their sections; the name of each is its title.
-    :raises ConfigError: one is no evaluation, has no finished episode, or has another's name.
+    :param folders: of evaluations, whose episodes are put together; each is once in every table.
+    :raises ConfigError: one is no evaluation, has no finished episode, or has another's name; or
+        two of them do not belong in one table.
     :raises OutputError: the disk refuses it.
     """
-    names = [folder.resolve().name for folder in folders]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(f"two folders are called {twice[0]}; sections go by that name")
-    # All are read before anything is written.
-    runs = [(read_config(folder), read_episodes(folder)) for folder in folders]
-    for folder, (_, records) in zip(folders, runs, strict=True):
-        if not records:
-            raise ConfigError(f"{folder / EPISODES}: no episode has ended yet")
-    pictures = page.parent / page.stem
-    sections = []
-    for name, (about, records) in zip(names, runs, strict=True):
+    runs = read_runs(folders)  # all of them, before anything is written
+    direct = [run for run in runs if not run.via_ros]
+    records, sources = merged(direct)
+    plot = page.parent / page.stem / "overview.png"
+    parts = [_HEAD]
+    if records:
         rows = rows_of(records)
-        plot = pictures / f"{name}.png"
         draw(rows, plot)
-        link = os.path.relpath(plot, page.parent)
-        sections.append(_section(name, about, records, rows, link))
-    write_text(page, "\n".join([_HEAD, *sections]))
+        parts += [_glance(records, rows, os.path.relpath(plot, page.parent))]
+        parts += ["## Details\n", _TERMS]
+        parts += _details(records, rows, _numbers(rows, sources, runs))
+    if through := [run for run in runs if run.via_ros]:
+        parts += [_through_nodes(records, *merged(through), runs)]
+    write_text(page, "\n".join([*parts, _runs(runs)]))
 
 
-def _section(
-    name: str,
-    about: dict[str, Any],
-    records: Sequence[EpisodeRecord],
-    rows: Sequence[Row],
-    plot: str,
-) -> str:
-    hardware = "; ".join(describe(machine) for machine in about["machines"])
-    lines = [f"## {name}", "", f"    {about['command']}", "", _about(about, rows), ""]
-    prints = about["settings"]["checkpoints"].items()
-    checkpoints = ", ".join(f"{policy} {digest}" for policy, digest in prints)
-    lines += [f"Hardware: {hardware}. samg_ros {about['version']}.", ""]
-    lines += [f"Checkpoints (sha256 of specification and weights): {checkpoints}.", ""]
-    lines += [results_table(rows), ""]
+def _glance(records: Sequence[EpisodeRecord], rows: Sequence[Row], plot: str) -> str:
+    lines = lines_of(records, rows)
+    told = []
+    for look in looks_of(rows):
+        here = [line for line in lines if line.look == look]
+        changed = "The world as it is" if look == CLEAN else f"Under `{look}`"
+        told += [f"## {changed}", "", glance_table(here), ""]
+        if ratios := ratios_table(here):
+            told += ["Over tasks, the mean of their ratios and the least of them:", "", ratios, ""]
+    told += [f"![all tasks]({plot})", ""]
     if together := overall_table(overall(records)):
-        lines += ["All tasks, each episode as a share of its task's clean result:", "", together]
-        lines += [""]
-    lines += [f"![{name}]({plot})", "", "What failed:", "", *_failures(records, rows), ""]
-    return "\n".join(lines)
+        told += [
+            "Each episode as a share of its task's clean result, over the seeds that the tasks"
+        ]
+        told += ["of a row share; rows of other tasks do not compare:", "", together, ""]
+    known = sum(line.of_clean is not None for line in lines)
+    told += [f"Where `samg` falls below {WEAK} of the clean `oracle`:", ""]
+    told += [f"- {line}" for line in weakest(lines)] or [f"- in none of {known} combinations."]
+    return "\n".join([*told, ""])
 
 
-def _about(about: dict[str, Any], rows: Sequence[Row]) -> str:
-    """How many episodes there are, of how many, and which are missing."""
-    asked = about["settings"]
-    seeds = f"seeds {asked['seed']} to {asked['seed'] + asked['episodes'] - 1}"
-    way = "through the ROS nodes" if asked["via_ros"] else "in process"
-    there = {str(row.cell): row.episodes for row in rows}
-    short = [name for name in asked["cells"] if there.get(name, 0) < asked["episodes"]]
-    unfinished = "".join(f" Unfinished: {n} ({there.get(n, 0)} episodes)." for n in short)
-    return f"{asked['episodes']} episodes of each combination, {seeds}, run {way}.{unfinished}"
+def _details(
+    records: Sequence[EpisodeRecord], rows: Sequence[Row], numbers: Mapping[Cell, str]
+) -> list[str]:
+    """A section for each task. :param numbers: of each combination's runs."""
+    sections = []
+    for task in dict.fromkeys(row.cell.task for row in rows):
+        here = [row for row in rows if row.cell.task == task]
+        table = results_table(here, numbers)
+        failed = "\n".join(failures(records, here))
+        sections.append(f"### {task}\n\n{table}\n\nWhat failed:\n\n{failed}\n")
+    return sections
 
 
-def _failures(records: Sequence[EpisodeRecord], rows: Sequence[Row]) -> list[str]:
-    """A line for each combination in which an episode failed, with its seeds."""
-    by_cell: dict[Cell, dict[int, EpisodeRecord]] = {}
-    for record in records:
-        by_cell.setdefault(record.cell, {})[record.seed] = record
+def _through_nodes(
+    direct: Sequence[EpisodeRecord],
+    through: Sequence[EpisodeRecord],
+    sources: Mapping[Cell, list[Run]],
+    runs: Sequence[Run],
+) -> str:
+    """Episodes through the ROS nodes, beside the same ones in process."""
+    in_process = {record.episode: record for record in direct}
+    rows = rows_of(through)
+    numbers = _numbers(rows, sources, runs)
     lines = []
     for row in rows:
-        failed = row.failed or _poor(row.cell, by_cell)
-        if failed:
-            told = ", ".join(_failure(row.cell, seed, by_cell) for seed in sorted(failed))
-            what = "no success" if row.success else f"return below {_POOR_SHARE} of clean"
-            lines.append(f"- {row.cell}: {len(failed)} of {row.episodes} ({what}): seeds {told}")
-    return lines or ["- nothing: every episode succeeded."]
+        own = [record for record in through if record.cell == row.cell]
+        pairs = [(r, in_process[r.episode]) for r in own if r.episode in in_process]
+        alike = sum(
+            (one.success, one.steps) == (other.success, other.steps) for one, other in pairs
+        )
+        ended = "-" if row.success is None else f"{row.episodes - len(row.failed)}"
+        compared = f"{alike} of {len(pairs)}" if pairs else "-"
+        settings = [row.cell.task, row.cell.policy, row.cell.mask, row.cell.perturb]
+        returned = f"{row.episode_return.mean.mean:.1f}"
+        told = [str(row.episodes), ended, returned, compared, numbers[row.cell]]
+        lines.append([*settings, *told])
+    headings = ("task", "policy", "masks", "look", "episodes", "successes", "mean return")
+    table = markdown((*headings, "outcome and steps as in process", "run"), lines)
+    return f"## Through the ROS nodes\n\n`samg eval --via-ros`, the same seeds:\n\n{table}\n"
 
 
-def _poor(cell: Cell, by_cell: dict[Cell, dict[int, EpisodeRecord]]) -> list[int]:
-    """Seeds of a task without success whose return is far below the clean one's mean."""
-    base = by_cell.get(base_of(cell, by_cell))
-    records = by_cell[cell].values()
-    if not base or any(record.success is not None for record in records):
-        return []
-    clean = sum(record.episode_return for record in base.values()) / len(base)
-    return [record.seed for record in records if record.episode_return < _POOR_SHARE * clean]
+def _numbers(
+    rows: Sequence[Row], sources: Mapping[Cell, list[Run]], runs: Sequence[Run]
+) -> dict[Cell, str]:
+    """The runs of each combination, as they are numbered at the page's end."""
+    return {
+        row.cell: ", ".join(str(runs.index(run) + 1) for run in sources[row.cell]) for row in rows
+    }
 
 
-def _failure(cell: Cell, seed: int, by_cell: dict[Cell, dict[int, EpisodeRecord]]) -> str:
-    """A seed, and for SAM-G's masks how good they were, to tell its failures from the policy's."""
-    record = by_cell[cell][seed]
-    if record.mean_iou is None:
-        return str(seed)
-    oracle = Cell(cell.task, cell.policy, "oracle", cell.perturb)
-    perfect = by_cell.get(oracle, {}).get(seed)
-    too = "; oracle fails too" if perfect and perfect.success is False else ""
-    return f"{seed} (mask IoU {record.mean_iou:.2f}{too})"
+def _runs(runs: Sequence[Run]) -> str:
+    sections = ["## Runs\n"]
+    for number, run in enumerate(runs, 1):
+        about, asked = run.about, run.about["settings"]
+        seeds = f"seeds {asked['seed']} to {asked['seed'] + asked['episodes'] - 1}"
+        way = "through the ROS nodes" if run.via_ros else "in process"
+        hardware = "; ".join(describe(machine) for machine in about["machines"])
+        prints = ", ".join(f"{policy} {digest}" for policy, digest in asked["checkpoints"].items())
+        unfinished = "".join(
+            f" Unfinished: {name} ({n} episodes)." for name, n in run.unfinished()
+        )
+        sections += [
+            f"### {number}. {run.name}\n\n    {about['command']}\n",
+            f"{asked['episodes']} episodes of each combination, {seeds}, run {way}.{unfinished} "
+            f"{hardware}. samg_ros {about['version']}. Checkpoints (sha256 of specification and "
+            f"weights): {prints}.\n",
+        ]
+    return "\n".join(sections)

@@ -64,15 +64,22 @@ def _draw_task(panel: Any, rows: Sequence[Row]) -> None:
         )
     has_success = rows[0].success is not None
     panel.set_title(rows[0].cell.task)
-    panel.set_ylabel("success rate" if has_success else "return, IQM")
-    panel.set_xticks(range(len(looks)), [look.replace(",", ",\n") for look in looks], fontsize=8)
+    panel.set_ylabel("success rate" if has_success else "return, mean")
+    panel.set_xticks(range(len(looks)), _short(looks), fontsize=8)
     panel.set_xlim(-0.6, len(looks) - 0.4)
     panel.set_ylim(*((-0.03, 1.03) if has_success else (min(0.0, panel.get_ylim()[0]), None)))
     panel.grid(axis="y", alpha=0.3)
 
 
+def _short(looks: Sequence[str]) -> list[str]:
+    """Looks without their folders, where that tells them apart: four stand under a panel."""
+    names = [[term.partition("=DIR/")[0] for term in look.split(",")] for look in looks]
+    short = [",\n".join(terms) for terms in names]
+    return short if len(set(short)) == len(looks) else [k.replace(",", ",\n") for k in looks]
+
+
 def _shown(row: Row) -> Interval:
-    return row.episode_return.iqm if row.success is None else row.success.mean
+    return row.episode_return.mean if row.success is None else row.success.mean
 
 
 def _figure_class() -> Any:

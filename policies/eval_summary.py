@@ -8,7 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
-from policies.eval_config import CLEAN
+from policies.eval_config import CLEAN, MASKS
 from policies.eval_records import Cell, EpisodeRecord
 from policies.eval_statistics import Estimate, estimate, ratio
 from samg_ros.bench.summary import Interval
@@ -21,8 +21,8 @@ class Row:
     """What the episodes of one combination amount to.
 
     ``success``: as a share in [0, 1], None for tasks that only have a return. ``score_ratio``:
-    success, or the return of those tasks, divided by that of :func:`base_of`; None where that is
-    not known, or is this very combination. ``failed``: seeds of episodes without success.
+    :func:`score_ratio` to :func:`base_of`; None where that is not known, or is this very
+    combination. ``failed``: seeds of episodes without success.
     ``mean_iou``: over episodes; ``min_iou``: of the worst frame. ``episodes``: their number.
     """
 
@@ -49,17 +49,35 @@ class Overall:
 
 
 def rows_of(records: Sequence[EpisodeRecord]) -> list[Row]:
-    """A row for each combination, in the order of their first episodes."""
+    """A row for each combination. Tasks and looks in the order of their first episodes; what is
+    to be compared stands together, in an order that does not depend on which ended first."""
+    by_cell = by_combination(records)
+    tasks = list(dict.fromkeys(cell.task for cell in by_cell))
+    looks = list(dict.fromkeys(cell.perturb for cell in by_cell))
+
+    def place(cell: Cell) -> tuple[int, int, int, str]:
+        return (
+            tasks.index(cell.task),
+            looks.index(cell.perturb),
+            MASKS.index(cell.mask) if cell.mask in MASKS else len(MASKS),
+            cell.policy,
+        )
+
+    return [_row(cell, by_cell) for cell in sorted(by_cell, key=place)]
+
+
+def by_combination(records: Iterable[EpisodeRecord]) -> dict[Cell, list[EpisodeRecord]]:
+    """The episodes of each combination."""
     by_cell: dict[Cell, list[EpisodeRecord]] = {}
     for record in records:
         by_cell.setdefault(record.cell, []).append(record)
-    return [_row(cell, by_cell) for cell in by_cell]
+    return by_cell
 
 
 def overall(records: Sequence[EpisodeRecord]) -> list[Overall]:
-    """A row for each setting that all tasks have in common, with the same seeds.
+    """A row for each setting that several tasks have in common, on the seeds that they share.
 
-    None where there is a single task, or one whose base is missing or not positive.
+    Tasks whose base is missing or not positive are left out.
     """
     scores: dict[Cell, dict[int, float]] = {}
     for record in records:
@@ -68,18 +86,34 @@ def overall(records: Sequence[EpisodeRecord]) -> list[Overall]:
     rows = []
     for setting in dict.fromkeys(replace(cell, task=ALL) for cell in scores):
         columns = [_shares(replace(setting, task=task), scores) for task in tasks]
-        complete = [column for column in columns if column is not None]
-        same = len({tuple(sorted(column)) for column in complete}) == 1
-        if len(tasks) < 2 or len(complete) < len(tasks) or not same:
+        known = [column for column in columns if column is not None]
+        shared = sorted(set.intersection(*map(set, known))) if known else []
+        if len(known) < 2 or not shared:
             continue
-        matrix = np.array([[column[seed] for column in complete] for seed in sorted(complete[0])])
-        rows.append(Overall(setting, len(tasks), matrix.size, estimate(matrix)))
+        matrix = np.array([[column[seed] for column in known] for seed in shared])
+        rows.append(Overall(setting, len(known), matrix.size, estimate(matrix)))
     return rows
 
 
 def score(record: EpisodeRecord) -> float:
     """Success as 0 or 1 where the task has it, else the return."""
     return record.episode_return if record.success is None else float(record.success)
+
+
+def score_ratio(
+    records: Iterable[EpisodeRecord], base: Iterable[EpisodeRecord]
+) -> Interval | None:
+    """Mean score by that of ``base``, over the seeds that both have: what their episodes begin
+    with is the same then, however many more one of them has.
+
+    :return: None without such seeds, or where the mean of ``base`` is not positive.
+    """
+    over = {record.seed: score(record) for record in records}
+    under = {record.seed: score(record) for record in base}
+    shared = sorted(over.keys() & under.keys())
+    if not shared:
+        return None
+    return ratio(np.array([over[s] for s in shared]), np.array([under[s] for s in shared]))
 
 
 def base_of(cell: Cell, all_cells: Iterable[Cell]) -> Cell:
@@ -101,7 +135,7 @@ def _row(cell: Cell, by_cell: Mapping[Cell, list[EpisodeRecord]]) -> Row:
         episodes=len(records),
         success=estimate(scores[:, None]) if has_success else None,
         episode_return=estimate(returns[:, None]),
-        score_ratio=ratio(scores, np.array(list(map(score, by_cell[base])))) if compared else None,
+        score_ratio=score_ratio(records, by_cell[base]) if compared else None,
         failed=tuple(record.seed for record in records if record.success is False),
         mean_iou=_mean([record.mean_iou for record in records]),
         min_iou=min((r.min_iou for r in records if r.min_iou is not None), default=None),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from policies.eval_records import Cell
 from policies.eval_summary import Overall, Row
 from samg_ros.bench.summary import Interval
 
@@ -15,6 +16,7 @@ _HEADINGS = (
     "successes",
     "success rate",
     "success, IQM",
+    "return",
     "return, IQM",
     "of clean",
     "mask IoU (worst)",
@@ -22,9 +24,12 @@ _HEADINGS = (
 )
 
 
-def results_table(rows: Sequence[Row]) -> str:
-    """One line for each combination."""
-    return markdown(_HEADINGS, [_cells(row) for row in rows])
+def results_table(rows: Sequence[Row], runs: Mapping[Cell, str] | None = None) -> str:
+    """One line for each combination. :param runs: where the episodes of each come from."""
+    if runs is None:
+        return markdown(_HEADINGS, [_cells(row) for row in rows])
+    lines = [[*_cells(row), runs[row.cell]] for row in rows]
+    return markdown((*_HEADINGS, "run"), lines)
 
 
 def overall_table(rows: Sequence[Overall]) -> str:
@@ -74,6 +79,7 @@ def _cells(row: Row) -> list[str]:
         f"of {row.episodes}" if success is None else f"{good} of {row.episodes}",
         "-" if success is None else interval(success.mean),
         "-" if success is None else interval(success.iqm),
+        interval(row.episode_return.mean),
         interval(row.episode_return.iqm),
         interval(row.score_ratio),
         iou,
