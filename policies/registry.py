@@ -33,6 +33,11 @@ def load_policy(name_or_path: str | Path, task: str) -> Policy:
     """
     if str(name_or_path) in policies.names():
         return policies.get(str(name_or_path))(task)
+    return load_stored(name_or_path, task)
+
+
+def load_stored(name_or_path: str | Path, task: str | None = None) -> Policy:
+    """As :func:`load_policy`, for checkpoints alone. :param task: None takes any."""
     path = shipped().get(str(name_or_path), Path(name_or_path))
     if path.suffix != ".safetensors":
         raise ConfigError(
