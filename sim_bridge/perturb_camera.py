@@ -19,6 +19,9 @@ _UP = np.array([0.0, 0.0, 1.0])
 # The benchmark's vertical fields of view, rad, and what they are changed from.
 _FOVY = {"easy": 1.79519580205, "medium": 2.09439510239, "hard": 2.51327412287}
 _BENCHMARK_FOVY = math.pi / 2
+# An orbiting camera stays this far above the ground, in distances to the targets, or as far as the
+# task's own camera is, if that is less.
+_LEAST_HEIGHT = 0.1
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,31 @@ class CameraPose:
     def __init__(self, level: str, parts: TaskParts) -> None:
         self._orbit = _ORBITS[level]
         self._view = parts.benchmark_views.get(level)
+        self._ground = parts.ground
 
     def draw(self, rng: np.random.Generator) -> None:
         """Nothing to draw."""
 
     def apply(self, stage: Stage) -> None:
-        eye, target = map(np.array, self._view) if self._view else _orbited(stage, self._orbit)
+        if self._view:
+            eye, target = map(np.array, self._view)
+        else:
+            eye, target = _orbited(stage, self._orbit)
+            self._keep_above_ground(stage, eye)
         forward = (target - eye) / np.linalg.norm(target - eye)
         right = np.cross(forward, _UP)
         up = np.cross(right / np.linalg.norm(right), forward)
         for camera in stage.scene.camera:
             camera.pos[:], camera.forward[:], camera.up[:] = eye, forward, up
+
+    def _keep_above_ground(self, stage: Stage, eye: np.ndarray) -> None:
+        """A camera that tracks sinks with a robot that falls. From below, the ground is drawn
+        translucent: the picture would show what the true mask takes for hidden."""
+        heights = stage.heights(self._ground)
+        if heights.size:
+            position, _ = stage.camera_frame()
+            least = min(position[2] - heights.max(), _LEAST_HEIGHT * stage.camera_depth())
+            eye[2] = max(eye[2], heights.max() + least)
 
 
 class CameraFov:

@@ -54,6 +54,10 @@ class Stage:
             self._ids[part] = frozenset(part.geom_ids(self.model).tolist())
         return self._with_ids(self._ids[part])
 
+    def heights(self, part: Part) -> np.ndarray:
+        """:return: z of the middle of each geom of ``part``, float64 [N], m."""
+        return self.data.geom_xpos[part.geom_ids(self.model), 2]
+
     def geoms_of_material(self, material: str) -> list[mujoco.MjvGeom]:
         """The geoms whose material is ``material``."""
         ids = np.flatnonzero(self.model.geom_matid == self.model.material(material).id)

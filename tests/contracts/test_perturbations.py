@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -18,6 +19,10 @@ from sim_bridge.perturbations import (
 )
 from sim_bridge.scene import Scene
 from sim_bridge.task import Task, make_task, tasks
+from sim_bridge.task_parts import parts_of
+
+if TYPE_CHECKING:
+    from sim_bridge.stage import Stage
 
 # The renderer comes first: it chooses the OpenGL backend before mujoco is imported.
 for module in ("sim_bridge.rendering", "dm_control", "gymnasium_robotics", "skimage"):
@@ -25,6 +30,7 @@ for module in ("sim_bridge.rendering", "dm_control", "gymnasium_robotics", "skim
 
 SIZE = 64
 SEED = 3
+STEPS = 200
 CLIP = (250, 20, 240)
 
 
@@ -71,19 +77,26 @@ def first_picture(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     return frame.rgb, frame.targets
 
 
-def states(scene: Scene) -> list[np.ndarray]:
-    """All that the physics goes through in 200 random steps, some of which are looked at."""
-    rng = np.random.default_rng(0)
-    result, seen = scene.reset(SEED), []
-    for step in range(200):
-        if step % 50 == 1:
-            scene.observe()
-        result = scene.step(rng.uniform(-1, 1, scene.task.spec.action_size))
-        joints = scene.task.joint_state()
+def states(task: Task, looks: list[str]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """200 random steps, in which each of ``looks`` has its turn.
+
+    :return: all that the physics goes through, float64 [200, ...], and a picture of each look.
+    """
+    scene, rng = Scene(task), np.random.default_rng(0)
+    scene.reset(SEED)
+    seen, pictures = [], []
+    turns = dict(zip(np.linspace(0, STEPS - 1, len(looks)).astype(int), looks, strict=True))
+    for step in range(STEPS):
+        if step in turns:
+            scene.perturb(make_perturbation(turns[step], task.spec.name))
+            frame = scene.observe()
+            pictures += [frame.rgb, frame.targets]
+        result = scene.step(rng.uniform(-1, 1, task.spec.action_size))
+        joints = task.joint_state()
         seen.append(np.hstack([result.state, result.reward, joints.position, joints.velocity]))
         if result.done:
-            result = scene.reset(SEED + 1)
-    return seen
+            scene.reset(SEED + 1)
+    return np.array(seen), pictures
 
 
 def test_every_term_shows_and_leaves_no_trace(task: Task, clips: Path) -> None:
@@ -107,11 +120,51 @@ def test_every_term_shows_and_leaves_no_trace(task: Task, clips: Path) -> None:
             np.testing.assert_array_equal(task.segmentation(), clean.targets, term)
 
 
-def test_physics_never_changes(task: Task, clips: Path) -> None:
-    clean = states(Scene(task))
-    perturbed = states(Scene(task, everything(task.spec.name, clips)))
-    np.testing.assert_array_equal(perturbed, clean)
+def test_no_term_changes_the_physics_and_a_seed_always_shows_the_same(
+    task: Task, clips: Path
+) -> None:
+    clean, _ = states(task, [])
     assert np.isfinite(clean).all()
+    looks = terms(task.spec.name, clips)
+    perturbed, pictures = states(task, looks)
+    np.testing.assert_array_equal(perturbed, clean)
+    again, same_pictures = states(task, looks)
+    np.testing.assert_array_equal(again, clean)
+    assert len(pictures) == 2 * len(looks)
+    for one, other in zip(pictures, same_pictures, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_all_terms_at_once_do_not_change_it_either(task: Task, clips: Path) -> None:
+    name = task.spec.name
+    clean, _ = states(task, [])
+    behind = ("noise", "photos", f"video_easy={clips}", f"video_hard={clips}")
+    for level, backdrop in zip((*INTENSITIES, "hard"), behind, strict=True):
+        shown = [term for term in terms(name, clips) if term.endswith(f"={level}")]
+        text = ",".join([*shown, "color_easy", "color_hard", backdrop])
+        perturbed, pictures = states(task, [text] * 4)
+        np.testing.assert_array_equal(perturbed, clean, text)
+        assert len(pictures) == 8
+
+
+def test_a_moved_camera_never_dives_into_the_ground(task: Task) -> None:
+    """One that tracks sinks with a robot that falls; from below, masks and pictures differ."""
+    ground = parts_of(task.spec.name).ground
+    rng = np.random.default_rng(0)
+    heights: list[float] = []
+
+    class Eye:
+        def apply(self, stage: Stage) -> None:
+            heights.append(stage.scene.camera[0].pos[2] - stage.heights(ground).max())
+
+    task.reset(SEED)
+    for step in range(60):
+        task.step(rng.uniform(-1, 1, task.spec.action_size))
+        for level in INTENSITIES if step % 10 == 9 else ():
+            task.look = (*make_perturbation(f"camera_pose={level}", task.spec.name).look, Eye())
+            task.render()
+    task.look = ()
+    assert len(heights) == 6 * len(INTENSITIES) and min(heights) > 0.1
 
 
 def test_a_change_while_running_shows_at_once(task: Task, clips: Path) -> None:
