@@ -18,11 +18,13 @@ from sim_bridge.scene import Scene
 
 @dataclass(frozen=True)
 class Drive:
-    """How an episode is driven. ``teacher_share`` is the probability, drawn at every step, that
-    the teacher acts (DAgger's beta); ``exploration_std`` is noise on the actions driven.
+    """How an episode is driven. ``teacher_share`` is the probability that the teacher is drawn to
+    drive (DAgger's beta), for a stretch of ``mean_stretch`` steps on average; ``exploration_std``
+    is noise on the actions driven.
     ``max_steps`` is for tasks that tell success: others have to be driven to the end."""
 
     teacher_share: float
+    mean_stretch: int
     exploration_std: float
     max_steps: int
     steps_after_success: int
@@ -49,6 +51,7 @@ def collect(
         student.reset()
     result = scene.reset(seed)
     tells_success = result.success is not None
+    teacher_drives = True
     succeeded, end = False, drive.max_steps if tells_success else scene.task.spec.episode_steps
     while result.step < end and not result.done:
         frame = scene.observe()
@@ -61,7 +64,9 @@ def collect(
         if student:
             # It acts even where the teacher drives: its frame stack must not miss a frame.
             own = student.act(Observation(images[0], joints[-1]))
-            action = action if rng.random() < drive.teacher_share else own
+            if result.step == 0 or rng.random() < 1 / drive.mean_stretch:
+                teacher_drives = rng.random() < drive.teacher_share
+            action = action if teacher_drives else own
         result = scene.step(action + rng.normal(0, drive.exploration_std, action.shape))
         if result.success and not succeeded:
             succeeded, end = True, min(end, result.step + drive.steps_after_success)

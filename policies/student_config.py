@@ -61,6 +61,20 @@ class StudentConfig:
         low=0,
         high=1,
     )
+    least_teacher_share: float = parameter(
+        0.0,
+        "the teacher's share never falls below this: where one slip ends in states that no good "
+        "policy meets, someone has to come back from them",
+        low=0,
+        high=1,
+    )
+    mean_stretch: int = parameter(
+        1,
+        "how long teacher or student goes on once drawn to drive, on average",
+        unit="control steps",
+        low=1,
+        high=10_000,
+    )
     exploration_std: float = parameter(
         0.05,
         "noise on the actions that are driven (not on labels), so that recoveries are seen",

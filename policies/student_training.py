@@ -91,7 +91,8 @@ class StudentTraining:
     def _collect(self, student: StudentPolicy | None, round_: int) -> Episode:
         c = self._config
         drive = Drive(
-            teacher_share=c.teacher_share_decay**round_,
+            teacher_share=max(c.teacher_share_decay**round_, c.least_teacher_share),
+            mean_stretch=c.mean_stretch,
             exploration_std=c.exploration_std,
             max_steps=c.max_steps,
             steps_after_success=c.steps_after_success,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def task() -> Task:
 @pytest.fixture(scope="module")
 def episodes(task: Task) -> list[Episode]:
     """Two short episodes that the teacher drives."""
-    teacher, drive = StateTeacher.shipped(TASK), Drive(1.0, 0.05, 20, 5)
+    teacher, drive = StateTeacher.shipped(TASK), Drive(1.0, 1, 0.05, 20, 5)
     return [
         collect(Scene(task), noisy_maskings(2), teacher, None, drive, 84, seed)
         for seed in (10_000, 10_001)
@@ -75,6 +76,21 @@ def test_sampled_stacks_are_what_a_frame_stack_gives(episodes: list[Episode], ga
     assert batch.images.shape == (64, 9, 84, 84) and batch.joints.shape == (64, 3, 28)
     assert {image.tobytes() for image in batch.images.numpy()} <= images
     assert {stack.tobytes() for stack in batch.joints.numpy()} <= joints
+
+
+@pytest.mark.parametrize(("mean_stretch", "switches"), [(1, (18, 42)), (15, (1, 9))])
+def test_teacher_and_student_drive_in_stretches(
+    task: Task, monkeypatch: pytest.MonkeyPatch, mean_stretch: int, switches: tuple[int, int]
+) -> None:
+    driven = []
+    scene, step = Scene(task), task.step
+    monkeypatch.setattr(scene, "step", lambda action: (driven.append(action[0]), step(action))[1])
+    teacher = SimpleNamespace(label=lambda _: np.full(28, 0.5, np.float32))
+    student = SimpleNamespace(reset=lambda: None, act=lambda _: np.full(28, -0.5, np.float32))
+    drive = Drive(0.5, mean_stretch, 0.0, 60, 5)
+    collect(scene, noisy_maskings(1), teacher, student, drive, 84, 10_000)
+    assert set(driven) == {0.5, -0.5}
+    assert switches[0] <= np.count_nonzero(np.diff(driven)) <= switches[1]
 
 
 def test_motion_is_what_changed_between_the_frames() -> None:
