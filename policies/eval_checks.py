@@ -69,7 +69,7 @@ def prepare(config: EvalConfig) -> Prepared:
             make_perturbation(text, task)
     sources = {(t, n): text.replace(TASK, t) for t in chosen for n, text in names.items()}
     loaded = {key: load_policy(source, key[0]) for key, source in sources.items()}
-    specs = {task: _spec(task) for task in chosen}
+    specs = {task: world_of(task) for task in chosen}
     for (task, name), policy in loaded.items():
         check_world(policy.spec, specs[task], sources[task, name])
     cells = [
@@ -108,7 +108,8 @@ def check_world(policy: PolicySpec, task: TaskSpec, name: str) -> None:
         )
 
 
-def _spec(task: str) -> TaskSpec:
+def world_of(task: str) -> TaskSpec:
+    """What a simulated task says of itself. :raises SamgError: it cannot be made."""
     made = make_task(task, height=64, width=64)
     made.close()
     return made.spec

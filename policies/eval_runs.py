@@ -37,8 +37,10 @@ class Run:
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """:raises ConfigError: one is no evaluation, has no finished episode, or has another's
-    name; or two of them cannot stand in one table, see :func:`check_alike`."""
+    """:raises ConfigError: none is named; one is no evaluation, has no finished episode, or has
+    another's name; or two of them cannot stand in one table, see :func:`check_alike`."""
+    if not folders:
+        raise ConfigError("name the folders of the evaluations that the page is to tell")
     names = [folder.resolve().name for folder in folders]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -44,7 +44,9 @@ class CommandGuard:
 
     def __init__(self, spec: PolicySpec, limits: SafetyLimits) -> None:
         self._spec, self._limits = spec, limits
+        # Converted once: doing it for each command is felt in the node's latency.
         low, high = np.asarray(spec.command_low), np.asarray(spec.command_high)
+        self._range = low, high
         middle, half = (low + high) / 2, (high - low) / 2 * limits.range_share
         self._low, self._high = middle - half, middle + half
         self.reset()
@@ -74,9 +76,8 @@ class CommandGuard:
         :param measured: positions in rad or m by joint: what a first position starts from.
         :raises UnsafeActionError: a wrong size, NaN or infinity; nothing may be sent then.
         """
-        spec = self._spec
         self._check(action)
-        wanted = action_to_command(action, spec.command_low, spec.command_high)
+        wanted = action_to_command(action, *self._range)
         wanted = np.clip(wanted, self._low, self._high)
         before = self._before(measured, wanted)
         most = self._most(gap_s)

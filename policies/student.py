@@ -129,7 +129,7 @@ def _check_sizes(
         network.joints == len(spec.joint_names) == len(preprocessing.joints.mean)
         and network.actions == len(spec.actuated_joints) == len(spec.command_low)
         and network.actions == len(spec.command_high)
-        and network.image_size == preprocessing.image_size
+        and network.image_size == preprocessing.image_size <= spec.image_size
         and network.frame_stack == preprocessing.frame_stack == spec.frame_stack
     )
     if not agree:

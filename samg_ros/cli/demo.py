@@ -88,6 +88,7 @@ def check_inputs(config: DemoConfig, console: Console) -> dict[str, str]:
 
     :return: which weights the masker will use, by checkpoint.
     """
+    from policies.eval_checks import check_world, world_of
     from policies.registry import load_policy
     from samg_ros.masking.config import MaskerConfig
     from samg_ros.masking.reference import find_reference
@@ -97,7 +98,8 @@ def check_inputs(config: DemoConfig, console: Console) -> dict[str, str]:
 
     tasks.get(config.task)
     make_perturbation(config.perturb, config.task)
-    load_policy(config.policy, config.task)
+    policy = load_policy(config.policy, config.task)
+    check_world(policy.spec, world_of(config.task), config.policy)
     if config.mask != "samg":
         return {}
     find_reference(config.task)

@@ -134,7 +134,8 @@ class PolicyNode(LifecycleNode):
 
     def _answer(self, rgb: np.ndarray, joints: np.ndarray, stamp: int) -> None:
         """Publish what the policy makes of a frame, or a hold where it may not act."""
-        self._lost_frames = 0 if rgb.any() else self._lost_frames + 1
+        asked = self._config.max_lost_frames > 0  # looking takes a while of its own
+        self._lost_frames = self._lost_frames + 1 if asked and not rgb.any() else 0
         self._begin_stack_after_gap(stamp)
         action = self._policy.act(Observation(rgb, joints))  # though held: its stack goes on
         gap_s = (stamp - self._last_stamp) / NS_PER_S

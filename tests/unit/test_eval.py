@@ -25,6 +25,7 @@ from eval_fixtures import (
     success_records,
     white_masks,
 )
+from rich.console import Console
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -40,6 +41,7 @@ from policies.evaluation import evaluate
 from policies.mask_source import make_mask_source
 from policies.student import StudentPolicy
 from samg_ros.cli import main
+from samg_ros.cli.demo import DemoConfig, check_inputs
 from samg_ros.errors import CheckpointError, ConfigError, SamgError, SimulationError
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.frames import MaskSource
@@ -129,6 +131,12 @@ def test_bad_checkpoints_are_refused_before_anything_runs(
     assert "no such checkpoint file" in reason(tmp_path / "missing.safetensors")
     other_camera = changed_student(tmp_path, camera="vil_camera")
     assert "the camera is 'fixed', it was trained on 'vil_camera'" in reason(other_camera)
+
+
+def test_the_demo_refuses_a_policy_of_another_camera(tmp_path: Path) -> None:
+    other_camera = changed_student(tmp_path, camera="vil_camera")
+    with pytest.raises(CheckpointError, match="'fixed', it was trained on 'vil_camera'"):
+        check_inputs(DemoConfig(policy=str(other_camera), mask="oracle"), Console(quiet=True))
 
 
 def test_a_policy_must_fit_the_task() -> None:

@@ -309,6 +309,7 @@ def test_bad_folders_leave_the_page_as_it_is(door_run: Path, tmp_path: Path) -> 
     with open_folder(tmp_path / "new", EvalConfig()):
         pass
     for folders, reason in (
+        ([], "name the folders"),
         ([door_run, door_run], "two folders are called door"),
         ([door_run, tmp_path / "empty"], "not the folder of an evaluation"),
         ([door_run, tmp_path / "none"], "not the settings of an evaluation"),
