@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -93,8 +94,9 @@ class StudentNet(nn.Module):
         pixels.div_(255.0)
         if not self.config.motion:
             return self.trunk(pixels)
-        first, rest = self.trunk[0], self.trunk[1:]
-        return rest(F.conv2d(pixels, self._weights_of_changes(), first.bias, first.stride))
+        first, rest = cast(nn.Conv2d, self.trunk[0]), self.trunk[1:]
+        weight = self._weights_of_changes(first.weight)
+        return rest(F.conv2d(pixels, weight, first.bias, first.stride))
 
     def decode(self, code: Tensor, joints: Tensor) -> Tensor:
         """Action of a picture code.
@@ -110,11 +112,11 @@ class StudentNet(nn.Module):
         """:meth:`encode`, then :meth:`decode`."""
         return self.decode(self.encode(images), joints)
 
-    def _weights_of_changes(self) -> Tensor:
-        """The first layer's, for the stack as it is: it is linear, so the changes themselves need
-        not be computed."""
-        weight = self.trunk[0].weight.unflatten(1, (self.config.frame_stack, 3))
-        return torch.einsum("okchw,kt->otchw", weight, self._pixel_changes).flatten(1, 2)
+    def _weights_of_changes(self, weight: Tensor) -> Tensor:
+        """The first layer's weights, for the stack as it is: it is linear, so the changes
+        themselves need not be computed."""
+        of_entry = weight.unflatten(1, (self.config.frame_stack, 3))
+        return torch.einsum("okchw,kt->otchw", of_entry, self._pixel_changes).flatten(1, 2)
 
 
 class StateNet(nn.Module):
