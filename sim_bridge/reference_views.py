@@ -1,4 +1,4 @@
-"""A reference out of the simulator: its own segmentation at moments along an episode."""
+"""A reference out of the simulator: its own segmentation at moments of one or several episodes."""
 
 from __future__ import annotations
 
@@ -15,35 +15,67 @@ MIN_PIXELS = 30
 
 
 def make_reference(
-    task: Task, act: Callable[[StepResult], np.ndarray], *, seed: int, views: int, parts: int
+    task: Task,
+    act: Callable[[StepResult], np.ndarray],
+    *,
+    seed: int,
+    views: int,
+    parts: int,
+    episodes: int = 1,
 ) -> Reference:
-    """Picture one episode, from its reset to its success or end, at evenly spaced steps.
+    """Picture episodes at evenly spaced moments, from the reset to the success or end.
+
+    What is drawn at a reset and then stays (how a goal is turned, where a door is) looks the same
+    in all pictures of one episode. Of several, each picture in turn shows the next one.
 
     :param act: what moves the robot, from the step's result to an action, float [A].
-    :param views: how many pictures; 1 is the reset alone, as SAM-G has it.
+    :param seed: of the first episode; each further one adds 1.
+    :param views: how many pictures; 1 is a reset alone, as SAM-G has it.
     :param parts: part points on each target.
     :raises InvalidReferenceError: a picture shows no target at all.
     """
-    frames = _episode(Scene(task), act, seed, single=views == 1)
-    chosen = np.unique(np.linspace(0, len(frames) - 1, views).round().astype(int))
+    scene, shares = Scene(task), np.linspace(0, 1, views)
+    frames: dict[int, SceneFrame] = {}
+    for episode in range(min(episodes, views)):
+        own = range(episode, views, episodes)
+        frames |= zip(own, _frames(scene, act, seed + episode, shares[own]), strict=True)
+    shown = [frames[i] for i in range(views)]
     about = {
         "task": task.spec.name,
         "camera": task.spec.default_camera,
         "seed": seed,
-        "steps": [frames[i].step for i in chosen],
+        "episodes": episodes,
+        "steps": [frame.step for frame in shown],
     }
-    return Reference(tuple(_view(frames[i], task.spec.targets, parts) for i in chosen), about)
+    return Reference(tuple(_view(f, task.spec.targets, parts) for f in shown), about)
 
 
-def _episode(
-    scene: Scene, act: Callable[[StepResult], np.ndarray], seed: int, *, single: bool
+def _frames(
+    scene: Scene, act: Callable[[StepResult], np.ndarray], seed: int, shares: np.ndarray
 ) -> list[SceneFrame]:
-    result = scene.reset(seed)
-    frames = [scene.observe()]
-    while not (single or result.done or result.success):
-        result = scene.step(act(result))
+    """An episode's pictures when these shares of its steps, ascending, are over.
+
+    It is played twice, since how long it is, is seen only at its end.
+    """
+    actions = _actions(scene, act, seed) if shares.any() else []
+    scene.reset(seed)
+    frames, taken = [], 0
+    for moment in (shares * len(actions)).round().astype(int):
+        for action in actions[taken:moment]:
+            scene.step(action)
+        taken = moment
         frames.append(scene.observe())
     return frames
+
+
+def _actions(scene: Scene, act: Callable[[StepResult], np.ndarray], seed: int) -> list[np.ndarray]:
+    """The actions of a whole episode."""
+    result = scene.reset(seed)
+    actions = []
+    while not (result.done or result.success):
+        actions.append(act(result))
+        result = scene.step(actions[-1])
+    return actions
 
 
 def _view(frame: SceneFrame, names: tuple[str, ...], parts: int) -> View:

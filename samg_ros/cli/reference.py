@@ -13,24 +13,33 @@ from samg_ros.cli.reference_clicks import clicks, protect_negative_clicks
 from samg_ros.cli.reference_files import files
 from samg_ros.cli.reference_saving import save
 from samg_ros.masking.reference import PART_POINTS, shipped_reference
+from samg_ros.parameters import documented, parameter, validate
 
 
+@documented
 @dataclass(frozen=True)
 class SimOptions:
-    """How the simulated episode is pictured.
+    """How the simulated episodes are pictured."""
 
-    :param out: the file to write; the package's own place where none is given.
-    :param seed: seed of the episode; evaluations use small ones.
-    :param views: pictures along the episode; 1 is the reset alone, as SAM-G has it.
-    :param size: side of the pictures, px.
-    :param parts: part points on each target.
-    """
+    out: str = parameter("", "file to write; the package's own place where none is given")
+    seed: int = parameter(
+        100_000, "seed of the first episode; evaluations use small ones", low=0, high=2**31 - 1000
+    )
+    views: int = parameter(
+        5, "pictures along the episode; 1 is the reset alone, as SAM-G has it", low=1, high=256
+    )
+    episodes: int = parameter(
+        1,
+        "episodes that the pictures show in turn: more than one where a reset draws what then "
+        "stays, such as a goal",
+        low=1,
+        high=256,
+    )
+    size: int = parameter(256, "side of the pictures", unit="px", low=16, high=2048)
+    parts: int = parameter(PART_POINTS, "part points on each target", low=0, high=64)
 
-    out: Path | None = None
-    seed: int = 100_000
-    views: int = 5
-    size: int = 256
-    parts: int = PART_POINTS
+    def __post_init__(self) -> None:
+        validate(self)
 
 
 def sim(task: Positional[str], options: OmitArgPrefixes[SimOptions]) -> None:
@@ -51,11 +60,12 @@ def sim(task: Positional[str], options: OmitArgPrefixes[SimOptions]) -> None:
             make_mover(task, simulated.spec.action_size, options.seed),
             seed=options.seed,
             views=options.views,
+            episodes=options.episodes,
             parts=options.parts,
         )
     finally:
         simulated.close()
-    save(reference, options.out or shipped_reference(task))
+    save(reference, Path(options.out) if options.out else shipped_reference(task))
 
 
 def main(argv: list[str]) -> int:
