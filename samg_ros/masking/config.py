@@ -88,7 +88,7 @@ class MaskerConfig:
         0.2, "predicted IoU below which a target is lost", low=0.0, high=1.0
     )
     min_likeness: float = parameter(
-        0.70,
+        0.73,
         "mean likeness of what a mask holds to the reference below which it is low_confidence "
         "(a cosine; calibrated for the default models with `samg bench masks --hide`)",
         low=-1.0,
@@ -101,7 +101,7 @@ class MaskerConfig:
         high=1.0,
     )
     rivals: bool = parameter(
-        True, "of two targets whose masks hold the same, the less alike one is lost"
+        True, "what masks of several targets hold is the most alike one's; the others may be lost"
     )
     threads: int = parameter(0, "torch CPU threads; 0 leaves torch's default", low=0, high=256)
 

@@ -21,6 +21,7 @@ from samg_ros.masking.memory import reference_features, view_masks
 from samg_ros.masking.prompts import first_points, refined
 from samg_ros.masking.reference import Reference
 from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskBatch
+from samg_ros.masking.rivals import own_cells
 from samg_ros.masking.scale_weights import learn_scale_weights
 from samg_ros.models.base import Prompts
 from samg_ros.threads import single_thread
@@ -135,11 +136,11 @@ class TargetFinder:
         prompts: Prompts,
         foreground: Foreground,
     ) -> MaskBatch:
-        config, (alike, rival) = self.config, foreground.inside(masks)
-        empty = ~masks.flatten(2).any(2)
-        lost = (found.score < config.lost_score) | (alike < config.lost_likeness) | empty
+        config, cells = self.config, foreground.cells(masks)
         if config.rivals:
-            lost = lost | (alike < rival)
+            cells = own_cells(foreground, cells)
+        alike, nothing = foreground.inside(cells), ~cells.flatten(2).any(2)
+        lost = (found.score < config.lost_score) | (alike < config.lost_likeness) | nothing
         doubtful = (found.score < config.min_score) | (alike < config.min_likeness)
         status = torch.where(doubtful, LOW_CONFIDENCE, FOUND).masked_fill(lost, LOST)
         masks = masks & ~lost[..., None, None]

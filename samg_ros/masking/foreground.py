@@ -28,9 +28,6 @@ SOFTNESS = 0.04
 HALFWAY = 0.6
 # A cell belongs to a mask that covers so much of it (of a thin one, to which it covers most).
 COVERED = 0.7
-# A mask holds the same as another that has more than this share of its cells. Less is often a mask
-# that took something in besides its own target, to which that adds nothing.
-SHARED = 0.8
 
 
 @dataclass(frozen=True)
@@ -45,25 +42,15 @@ class Foreground:
         low, high = flat.median(2).values, flat.amax(2)
         return low + share * (high - low)
 
-    def inside(self, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean likeness of what masks hold: to their own targets, and to rivals.
-
-        Of a target that is not there SAM finds a mask of something else, and is sure of it. What
-        tells is that thing's likeness, or that it is another target, more alike to that one.
-
-        :param masks: bool [B, T, H, W].
-        :return: float [B, T] each: 0 of an empty mask; the most alike of other targets whose
-            masks hold most of the same, -1 without such a rival.
-        """
+    def cells(self, masks: Tensor) -> Tensor:
+        """What masks, bool [B, T, H, W], hold: bool [B, T, G, G]; nothing only of empty ones."""
         covered = F.adaptive_avg_pool2d(masks.float(), self.likeness.shape[-1])
         most = covered.amax((-2, -1), keepdim=True)
-        cells = ((covered >= most.clamp(max=COVERED)) & (most > 0)).float()
-        count = cells.sum((-2, -1)).clamp(min=1)[..., None]
-        alike = torch.einsum("btij,bsij->bts", cells, self.likeness) / count
-        shared = torch.einsum("btij,bsij->bts", cells, cells) / count
-        itself = torch.eye(alike.shape[1], dtype=torch.bool, device=alike.device)
-        rival = alike.masked_fill(itself | (shared <= SHARED), -1).amax(2)
-        return alike.diagonal(dim1=1, dim2=2), rival
+        return (covered >= most.clamp(max=COVERED)) & (most > 0)
+
+    def inside(self, cells: Tensor) -> Tensor:
+        """Mean likeness of cells, bool [B, T, G, G], to their targets: float [B, T], 0 of none."""
+        return (self.likeness * cells).sum((-2, -1)) / cells.sum((-2, -1)).clamp(min=1)
 
     @property
     def probability(self) -> Tensor:

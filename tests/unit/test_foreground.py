@@ -217,28 +217,17 @@ class TestLikenessInside:
         likeness[:8] = 0.9
         masks = torch.zeros(1, 3, 64, 64, dtype=torch.bool)
         masks[0, 0, :32] = masks[0, 1] = True
-        own, rival = Foreground(likeness.expand(1, 3, GRID, GRID)).inside(masks)
-        assert own[0].tolist() == pytest.approx([0.9, 0.55, 0.0], abs=1e-4)
-        # The first lies within the second, which lies half outside the first.
-        assert rival[0].tolist() == pytest.approx([0.9, -1, -1], abs=1e-4)
+        foreground = Foreground(likeness.expand(1, 3, GRID, GRID))
+        alike = foreground.inside(foreground.cells(masks))
+        assert alike[0].tolist() == pytest.approx([0.9, 0.55, 0.0], abs=1e-4)
 
     def test_something_thin_counts_where_it_covers_most(self):
         likeness = torch.full((GRID, GRID), 0.2)
         likeness[:, 3] = 0.9
         masks = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
         masks[..., 13] = True  # a quarter of cell 3
-        own, rival = foreground_of(likeness).inside(masks)
-        assert float(own) == pytest.approx(0.9) and float(rival) == -1
-
-    def test_a_rival_is_told_by_its_own_likeness(self):
-        """Both masks lie on what the second target is alike to."""
-        likeness = torch.full((1, 2, GRID, GRID), 0.2)
-        likeness[0, 0, :8], likeness[0, 1, :8] = 0.7, 0.8
-        masks = torch.zeros(1, 2, 64, 64, dtype=torch.bool)
-        masks[:, :, :32] = True
-        own, rival = Foreground(likeness).inside(masks)
-        assert own[0].tolist() == pytest.approx([0.7, 0.8])
-        assert rival[0].tolist() == pytest.approx([0.8, 0.7])
+        foreground = foreground_of(likeness)
+        assert float(foreground.inside(foreground.cells(masks))) == pytest.approx(0.9)
 
     def test_a_mask_of_something_else_is_lost(self):
         """SAM is sure of its mask in both frames, but in one there is nothing like the bar."""
