@@ -39,7 +39,9 @@ class Encoders:
         """:param images: uint8 [B, H, W, 3] RGB, on any device.
         :raises ImageError: of another type or shape, or without a pixel."""
         check_frames(images)
-        pixels = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
+        # However frames lie in memory: another order of summing would end in other last digits.
+        images = images.to(self.device, non_blocking=True).contiguous()
+        pixels = images.permute(0, 3, 1, 2).float() / 255
         embedding = self.segmenter.encode(pixels)
         second = () if self.features is None else (self.features(pixels),)
         return Seen(embedding, (embedding.correspondence, *second))

@@ -8,7 +8,7 @@ from functools import cache
 import masking_fixtures as small
 import numpy as np
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from transformers import Sam2Config, Sam2Model
 
@@ -174,7 +174,9 @@ def batches(least: int = 1, most: int = 3) -> st.SearchStrategy[np.ndarray]:
 
 
 def examples(most: int) -> settings:
-    return settings(deadline=None, max_examples=most, derandomize=True)
+    """The same ones every time; to draw a masker is to build it, which may take long."""
+    slow = [HealthCheck.too_slow]
+    return settings(deadline=None, max_examples=most, derandomize=True, suppress_health_check=slow)
 
 
 def check(found: MaskBatch, frames: torch.Tensor, config: MaskerConfig, targets: int) -> None:
