@@ -17,6 +17,7 @@ from rich.progress import track
 from rich.table import Table
 from tyro.conf import OmitArgPrefixes
 
+from samg_ros.cli.wide_table import print_table
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.parameters import documented, parameter, validate
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from samg_ros.bench.masks import MaskScore, TruthFrame
 
 WORST_FRAMES = 12
-WIDEST = 400
 KEYS = ("variant", "task", "perturb", "size")
 FIGURES = ("frames", "IoU, 95 %", "worst", "boundary F", "found", "false found", "false lost")
 NOTES = """\
@@ -76,10 +76,9 @@ def masks(bench: OmitArgPrefixes[MasksBench], masker: OmitArgPrefixes[MaskerConf
     results = {"bench": asdict(bench), "maskers": told, "frames": rows}
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     table = _table(rows)
-    # As wide as it needs: figures that are cut off help nobody.
-    Console(width=Console(width=WIDEST).measure(table).maximum).print(table)
+    print_table(table)
     console = Console()
-    console.print(NOTES)
+    console.print(NOTES, highlight=False, soft_wrap=True)
     console.print(f"results.json and worst.png are in {folder}", soft_wrap=True)
 
 

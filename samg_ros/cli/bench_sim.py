@@ -16,6 +16,7 @@ from rich.table import Table
 from tyro.conf import OmitArgPrefixes
 
 from samg_ros.bench.sim_options import SimBench
+from samg_ros.cli.wide_table import print_table
 from samg_ros.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ NOTES = """\
 steps/s: control steps without pictures. pictures/s: RGB alone. frames/s: control steps, each with
 picture and true mask; rendering: its share of their time. In brackets: for a second of CPU time.
 plain: pictures/s by those of a plain mujoco.Renderer, which draws the same in turn."""
-WIDEST = 200
 
 
 def sim(bench: OmitArgPrefixes[SimBench]) -> None:
@@ -98,8 +98,7 @@ def show(
             f"{row.rendering_share:.0%}",
             f"{row.plain_ratio:.2f} ({row.plain_cpu_ratio:.2f})",
         )
-    # As wide as it needs: figures that are cut off help nobody.
-    Console(width=Console(width=WIDEST).measure(table).maximum).print(table)
+    print_table(table)
     console.print(NOTES, highlight=False, soft_wrap=True)
     if vectors:
         copies = Table(box=box.SIMPLE_HEAD, pad_edge=False)

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from samg_ros.cli.wide_table import print_table
 from samg_ros.models.facts import ModelFacts, describe
 from samg_ros.models.registry import models
 
@@ -35,8 +36,8 @@ def main(argv: list[str]) -> int:
     if options.json:
         print(json.dumps([asdict(one) for one in facts], indent=2))
         return 0
+    print_table(table(facts))
     console = Console()
-    console.print(table(facts))
     console.print("MB: the weights in memory, in fp32 and with the encoder in bf16 or fp16.")
     console.print("input, grid: side of its own input in px, and cells a side of its map there.")
     console.print("The parameter features takes 'none' too: then the segmenter's own map alone.")
