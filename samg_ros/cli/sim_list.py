@@ -67,7 +67,7 @@ def _overview(facts: list[TaskFacts]) -> Table:
 def _print_task(one: TaskFacts, console: Console) -> None:
     """Everything of a task; lines are not broken where they would be copied from."""
     about = {
-        "control": f"{one.control_rate_hz:g} Hz, {one.action_repeat} simulator steps each",
+        "control": f"{one.control_rate_hz:g} Hz, action repeat {one.action_repeat}",
         "episode": f"{one.episode_steps} steps, {one.episode_s:g} s",
         "judged by": "success and return" if one.has_success else "return",
         "cameras": _cameras(one),
