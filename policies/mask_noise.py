@@ -8,7 +8,7 @@ losses last several frames, because a segmenter fails on the same spot again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -71,6 +71,11 @@ class MaskNoiseConfig:
     def __post_init__(self) -> None:
         validate(self)
 
+    def scaled(self, share: float) -> MaskNoiseConfig:
+        """Faults that are as much smaller and rarer; they last as long."""
+        faults = {f.name: share * getattr(self, f.name) for f in fields(self)}
+        return MaskNoiseConfig(**{**faults, "spell_frames": self.spell_frames})
+
 
 @dataclass
 class _Patch:
@@ -119,10 +124,11 @@ class MaskNoise:
         """
         if self._previous is not None and self._rng.random() < self._stale:
             return self._previous
-        if self._rng.random() < self._config.blank:
-            return np.zeros(targets.shape, bool)
         self._px = targets.shape[0] / _ROWS
         mask = self._shifted(self._found(targets))
+        if self._rng.random() < self._config.blank or not mask.any():
+            # A masker goes on with its last mask where nothing is found (on_lost: hold).
+            return np.zeros(targets.shape, bool) if self._previous is None else self._previous
         self._spoil(mask, targets)
         self._previous = mask.astype(bool)
         return self._previous
@@ -141,7 +147,7 @@ class MaskNoise:
         self._lost = {target: left - 1 for target, left in self._lost.items() if left > 1}
         if not present:
             return
-        if self._lost_always:
+        if self._lost_always and len(present) > 1:
             self._lost[int(self._rng.choice(present))] = np.iinfo(np.int64).max
             self._lost_always = False
         if self._rng.random() < self._lost_start:

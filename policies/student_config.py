@@ -55,6 +55,13 @@ class StudentConfig:
         low=1,
         high=16,
     )
+    mask_faults: float = parameter(
+        1.0,
+        "how strong the faults of the masks in training are, relative to those of Adroit's at 256 "
+        "px; where targets are thin and are found well, a quarter",
+        low=0,
+        high=4,
+    )
     teacher_share_decay: float = parameter(
         0.5,
         "the teacher's share of the driving is this to the power of the round, from 1",

@@ -40,7 +40,7 @@ class StudentTraining:
         torch.manual_seed(config.seed)
         self._config, self._teacher = config, teacher
         self._scene = Scene(task)
-        self._views = training_views(config.mask, config.maskings)
+        self._views = training_views(config.mask, config.maskings, config.mask_faults)
         self._rng = np.random.default_rng(config.seed)
         self._episodes_done = 0
         first = self._round(None, round_=0)

@@ -67,6 +67,31 @@ def test_faults_grow_with_the_picture(targets: np.ndarray) -> None:
     np.testing.assert_allclose(scores[1], scores[0], atol=0.02)
 
 
+def test_a_lost_single_target_is_held_not_black() -> None:
+    """As the masker does with ``on_lost: hold``: speeds are read from frame to frame."""
+    one = np.zeros((256, 256), np.uint8)
+    one[100:160, 100:180] = 1
+    noise = MaskNoise(np.random.default_rng(0), MaskNoiseConfig(lost_start=0.2, blank=0.2))
+    for _ in range(20):
+        noise.reset()
+        masks = [noise(one) for _ in range(30)]
+        seen = [mask.any() for mask in masks]
+        assert all(seen[seen.index(True) :])
+
+
+def test_a_quarter_of_the_faults_costs_far_less(targets: np.ndarray) -> None:
+    whole, quarter = MaskNoiseConfig(), MaskNoiseConfig().scaled(0.25)
+    assert quarter.edge_px == whole.edge_px / 4 and quarter.spell_frames == whole.spell_frames
+    missed = []
+    for config in (whole, quarter):
+        noise, scores = MaskNoise(np.random.default_rng(0), config), []
+        for _ in range(40):
+            noise.reset()
+            scores += [iou(noise(targets), targets) for _ in range(10)]
+        missed.append(1 - np.mean(scores))
+    assert missed[1] < 0.5 * missed[0]
+
+
 def test_background_shows_through_and_targets_get_holes(targets: np.ndarray) -> None:
     noise = MaskNoise(np.random.default_rng(1))
     masks = np.array([noise(targets) for _ in range(200)])
