@@ -125,8 +125,9 @@ class MaskNoise:
         if self._previous is not None and self._rng.random() < self._stale:
             return self._previous
         self._px = targets.shape[0] / _ROWS
+        blank = self._rng.random() < self._config.blank
         mask = self._shifted(self._found(targets))
-        if self._rng.random() < self._config.blank or not mask.any():
+        if blank or not mask.any():
             # A masker goes on with its last mask where nothing is found (on_lost: hold).
             return np.zeros(targets.shape, bool) if self._previous is None else self._previous
         self._spoil(mask, targets)
