@@ -45,11 +45,11 @@ def test_without_faults_the_edge_moves_by_at_most_a_pixel(targets: np.ndarray) -
 def test_faults_are_as_strong_as_a_segmenters(targets: np.ndarray) -> None:
     noise = MaskNoise(np.random.default_rng(0))
     scores = []
-    for _ in range(40):
+    for _ in range(200):
         noise.reset()
         scores += [iou(noise(targets), targets) for _ in range(10)]
     # These targets are fatter than a hand, so the same faults cost them less.
-    assert 0.85 < np.mean(scores) < 0.95
+    assert 0.82 < np.mean(scores) < 0.95
     assert np.percentile(scores, 90) > 0.93  # there are good frames
     assert np.percentile(scores, 2) < 0.7  # and bad ones
 
