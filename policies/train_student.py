@@ -9,6 +9,7 @@ from pathlib import Path
 
 from policies.checkpoint import TrainingRecord
 from policies.run_folder import RunFolder, command_line, package_version
+from policies.student import StudentPolicy
 from policies.student_config import StudentConfig
 from policies.student_scores import figures, score
 from policies.student_training import CAMERA_SIZE, StudentTraining
@@ -54,11 +55,13 @@ def train_student(
     task = make_task(task_name, height=CAMERA_SIZE, width=CAMERA_SIZE)
     try:
         with single_thread():
-            results = score(training.policy, teacher, task, held_out, config.evaluation_episodes)
+            # As it is kept, not as it was trained: the file is what is shipped.
+            policy = StudentPolicy.load(checkpoint, task_name)
+            results = score(policy, teacher, task, held_out, config.evaluation_episodes)
     finally:
         task.close()
     record = replace(record, scores=figures(results))
-    training.policy.save(checkpoint, record)
+    policy.save(checkpoint, record)
     episodes = {name: asdict(result)["episodes"] for name, result in results.items()}
     run.write_results({"record": asdict(record), "episodes": episodes})
     run.write_curve(f"{name}: student", losses)
