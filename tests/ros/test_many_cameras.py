@@ -247,7 +247,7 @@ def test_method_with_a_reference_for_each(stage: Stage) -> None:
     for camera in cameras.values():
         camera.start()
     for camera in cameras.values():
-        camera.wait_for(4)
+        camera.wait_for(2)
     stage.probe.wait_for(lambda: all(c.count("dropped") > 0 for c in cameras.values()), "backlog")
     for camera in cameras.values():
         camera.stop()
