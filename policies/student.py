@@ -57,7 +57,8 @@ class StudentPolicy:
     def save(self, path: Path, record: TrainingRecord) -> None:
         """Write a checkpoint that :meth:`load` reads.
 
-        Weights are kept as float16: half the size; what is loaded is saved again unchanged.
+        Weights are kept as float16, half the size, but for those that would overflow there;
+        what is loaded is saved again unchanged.
         """
         save_checkpoint(
             path,
@@ -67,7 +68,7 @@ class StudentPolicy:
                 spec=self.spec,
                 preprocessing=asdict(self.preprocessing),
                 record=record,
-                weights={n: w.half() for n, w in self.network.state_dict().items()},
+                weights={n: _kept(w) for n, w in self.network.state_dict().items()},
             ),
         )
 
@@ -114,6 +115,12 @@ def shipped_raw_student(task: str) -> StudentPolicy:
 def load_student(path: Path, task: str | None) -> StudentPolicy:
     """The policy of a ``student`` checkpoint; see :meth:`StudentPolicy.load`."""
     return StudentPolicy.load(path, task)
+
+
+def _kept(weight: torch.Tensor) -> torch.Tensor:
+    """A tensor as float16 where it fits."""
+    small = weight.half()
+    return small if torch.isfinite(small).all() else weight
 
 
 def _preprocessing(stored: Mapping[str, Any], path: Path) -> StudentPreprocessing:
