@@ -111,6 +111,14 @@ class StudentConfig:
         low=0,
         high=0.999999,
     )
+    shift_pad: int = parameter(
+        1,
+        "pictures are shifted by up to this much in training, as by a camera that was moved a "
+        "little; all of a stack alike",
+        unit="px",
+        low=0,
+        high=32,
+    )
     image_size: int = parameter(
         84, "side of the network's picture in pixels", unit="px", low=36, high=256
     )

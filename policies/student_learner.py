@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from policies.augmentation import shift
 from policies.dataset import Batch, Dataset
 from policies.networks import StudentNet
 from policies.preprocessing import Normalizer
@@ -23,6 +24,7 @@ class StudentLearner:
     :param steps: gradient steps in all; the learning rate falls to zero over them.
     :param state_weight: weight of the state loss beside the action loss.
     :param average_decay: decay a step of the running average of weights.
+    :param shift_pad: pictures are shifted by up to so many pixels, a stack's all alike.
     """
 
     def __init__(
@@ -35,10 +37,12 @@ class StudentLearner:
         learning_rate: float,
         state_weight: float,
         average_decay: float,
+        shift_pad: int = 0,
     ) -> None:
         self._network = network
         self._joints, self._states = joints, states
         self._state_weight, self._average_decay = state_weight, average_decay
+        self._shift_pad = shift_pad
         self._state_head = nn.Linear(network.config.features, len(states.mean))
         parameters = [*network.parameters(), *self._state_head.parameters()]
         self._optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
@@ -54,7 +58,9 @@ class StudentLearner:
         self._network.train()
         total = 0.0
         for _ in range(updates):
-            action_loss, state_loss = self._losses(dataset.sample(batch_size, rng))
+            batch = dataset.sample(batch_size, rng)
+            images = self._shifted(batch.images, rng)
+            action_loss, state_loss = self._losses(batch, images)
             self._optimizer.zero_grad(set_to_none=True)
             (action_loss + self._state_weight * state_loss).backward()
             self._optimizer.step()
@@ -63,10 +69,17 @@ class StudentLearner:
             total += action_loss.item()
         return total / updates
 
-    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _shifted(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """As a camera shows them that was moved a little."""
+        if not self._shift_pad:
+            return images
+        pad, size = self._shift_pad, (len(images), 2)
+        return shift(images, torch.from_numpy(rng.integers(-pad, pad, size, endpoint=True)))
+
+    def _losses(self, batch: Batch, images: Tensor) -> tuple[Tensor, Tensor]:
         joints = torch.from_numpy(self._joints(batch.joints.numpy()))
         states = torch.from_numpy(self._states(batch.states.numpy()))
-        code = self._network.encode(batch.images)
+        code = self._network.encode(images)
         actions = self._network.decode(code, joints)
         return F.mse_loss(actions, batch.labels), F.mse_loss(self._state_head(code), states)
 

@@ -118,4 +118,5 @@ class StudentTraining:
             learning_rate=c.learning_rate,
             state_weight=c.state_weight,
             average_decay=c.average_decay,
+            shift_pad=c.shift_pad,
         )

@@ -158,3 +158,12 @@ def test_expert_file_without_its_arrays(tmp_path: Path) -> None:
     path.write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(CheckpointError, match="not an expert file"):
         ExpertTeacher(path)
+
+
+def test_weights_too_large_for_float16_are_kept_whole(student: StudentPolicy, path: Path) -> None:
+    with torch.no_grad():
+        student.network.head[0].weight[0, 0] = 1e6
+    student.save(path, RECORD)
+    read = StudentPolicy.load(path).network.head[0].weight
+    assert read[0, 0] == 1e6
+    assert load_file(path)["head.2.weight"].dtype == torch.float16  # the others still fit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -137,6 +138,36 @@ def test_training_on_labelled_masks_reduces_the_loss(episodes: list[Episode]) ->
     with single_thread():
         losses = [learner.fit(dataset, updates=20, batch_size=16, rng=rng) for _ in range(3)]
     assert losses[2] < 0.6 * losses[0]
+
+
+class WatchedNet(StudentNet):
+    """Remembers what it was shown."""
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        self.shown = images
+        return super().encode(images)
+
+
+def test_pictures_are_shifted_in_training_all_of_a_stack_alike(episodes: list[Episode]) -> None:
+    marked = replace(episodes[0], frames=np.zeros_like(episodes[0].frames))
+    marked.frames[..., 40, 30] = 255
+    dataset = Dataset(3, 40, [marked])
+    network = WatchedNet(StudentNetConfig(84, 3, joints=28, actions=28, features=8, hidden=8))
+    learner = StudentLearner(
+        network,
+        Normalizer.fit(dataset.joints, 0.01),
+        Normalizer.fit(dataset.states, 0.01),
+        steps=1,
+        learning_rate=1e-3,
+        state_weight=0.1,
+        average_decay=0.9,
+        shift_pad=2,
+    )
+    learner.fit(dataset, updates=1, batch_size=64, rng=np.random.default_rng(0))
+    places = [np.argwhere(stack == 255)[:, 1:] for stack in network.shown.numpy()]
+    assert all(len(places_) == 9 and len(np.unique(places_, axis=0)) == 1 for places_ in places)
+    first = np.array([places_[0] for places_ in places])
+    assert first.min(0).tolist() == [38, 28] and first.max(0).tolist() == [42, 32]
 
 
 def test_teacher_training_leaves_a_run_folder(tmp_path: Path) -> None:
