@@ -60,7 +60,7 @@ setup(
     install_requires=[
         "numpy>=1.24",
         "torch>=2.4",
-        "transformers>=5.0,<6",
+        "transformers>=5.18,<6",  # DINOv2's tensors have other names before
         "opencv-python",
         "segment-anything",
         "safetensors",

@@ -33,9 +33,10 @@ def boxes_of(masks: Tensor) -> Tensor:
     """
     x0, x1 = _extent(masks.any(-2))
     y0, y1 = _extent(masks.any(-1))
-    boxes = torch.stack([x0, y0, x1, y1], -1)
-    whole = torch.tensor(WHOLE_FRAME, device=masks.device)
-    return torch.where(masks.flatten(-2).any(-1, keepdim=True), boxes, whole)
+    something = masks.flatten(-2).any(-1)
+    # Numbers, not a tensor of them, which would be copied to the device and waited for.
+    corners = zip((x0, y0, x1, y1), WHOLE_FRAME, strict=True)
+    return torch.stack([torch.where(something, own, whole) for own, whole in corners], -1)
 
 
 def inside(boxes: Tensor, height: int, width: int) -> Tensor:
