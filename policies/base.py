@@ -10,6 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     from sim_bridge.task import TaskSpec
 
+CAMERA_SIZE = 256
+"""Side of the camera's picture that policies are for, in pixels."""
+
 
 @dataclass(frozen=True)
 class Observation:

@@ -13,15 +13,14 @@ from dataclasses import dataclass, fields
 import cv2
 import numpy as np
 
+from policies.base import CAMERA_SIZE
 from samg_ros.parameters import documented, parameter, validate
-
-_ROWS = 256  # of the picture whose pixels lengths are told in
 
 
 @documented
 @dataclass(frozen=True)
 class MaskNoiseConfig:
-    """How bad masks get. Lengths in pixels of a camera image with 256 rows, and in proportion.
+    """How bad masks get. Lengths in pixels of a picture of ``CAMERA_SIZE``, others in proportion.
 
     Levels are drawn uniformly from 0 to the value given, once per episode, so that a student
     meets clean episodes as well as bad ones.
@@ -124,7 +123,7 @@ class MaskNoise:
         """
         if self._previous is not None and self._rng.random() < self._stale:
             return self._previous
-        self._px = targets.shape[0] / _ROWS
+        self._px = targets.shape[0] / CAMERA_SIZE
         blank = self._rng.random() < self._config.blank
         mask = self._shifted(self._found(targets))
         if blank or not mask.any():

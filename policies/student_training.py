@@ -13,7 +13,7 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from policies.base import PolicySpec
+from policies.base import CAMERA_SIZE, PolicySpec
 from policies.collect import Drive, collect
 from policies.dataset import Dataset, Episode
 from policies.networks import StudentNet, StudentNetConfig
@@ -26,9 +26,6 @@ from policies.teacher import Teacher
 from policies.training_view import training_views
 from sim_bridge.scene import Scene
 from sim_bridge.task import Task
-
-CAMERA_SIZE = 256
-"""Side of the camera's picture that a student is for, in pixels."""
 
 _STD_FLOOR = 0.01  # rad or m: less than this is not worth telling apart
 

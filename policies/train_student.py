@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from policies.base import CAMERA_SIZE
 from policies.checkpoint import TrainingRecord
 from policies.run_folder import RunFolder, command_line, package_version
 from policies.student import StudentPolicy
 from policies.student_config import StudentConfig
 from policies.student_scores import figures, score
-from policies.student_training import CAMERA_SIZE, StudentTraining
+from policies.student_training import StudentTraining
 from policies.teacher import StateTeacher, shipped_teacher
 from samg_ros.threads import single_thread
 from sim_bridge.perturbations import make_perturbation

@@ -18,6 +18,7 @@ from policies.mask_source import MASK_SOURCES, make_mask_source
 from policies.networks import StudentNet, StudentNetConfig
 from policies.preprocessing import FrameStack, Normalizer
 from policies.registry import load_policy
+from policies.run_folder import command_line
 from policies.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS, training_seed
 from policies.student import StudentPolicy
 from policies.student_config import StudentConfig
@@ -120,6 +121,17 @@ def test_without_motion_only_the_newest_joint_positions_count() -> None:
 def test_a_camera_smaller_than_the_network_s_picture_is_refused() -> None:
     with pytest.raises(ConfigError, match="camera_size is 64, less than image_size 84"):
         StudentConfig(camera_size=64)
+
+
+def test_a_recipe_sets_what_was_left_at_its_default() -> None:
+    config = StudentConfig(recipe="dm_control", updates=50)
+    assert config.motion and config.camera_size == 168 and config.updates == 50
+    assert command_line("student", "walker_walk", config).startswith(
+        "samg train student walker_walk --recipe dm_control"
+    )
+    assert not StudentConfig().motion
+    with pytest.raises(ConfigError, match="recipe is 'soup'; choose one of: adroit, dm_control"):
+        StudentConfig(recipe="soup")
 
 
 def test_training_on_labelled_masks_reduces_the_loss(episodes: list[Episode]) -> None:
