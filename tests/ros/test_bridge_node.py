@@ -1,4 +1,4 @@
-"""The bridge as a process: its two clocks, its episodes, and commands that do not fit."""
+"""The bridge as a process, in lockstep: its episodes, and commands that do not fit."""
 
 from __future__ import annotations
 
@@ -10,151 +10,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from harness import BRIDGE, RELIABLE, Stage, open_stage, stamps, with_stamp
-from rcl_interfaces.msg import SetParametersResult
-from rcl_interfaces.srv import SetParameters
-from rclpy.parameter import Parameter
-from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_srvs.srv import SetBool, Trigger
+from bridge_probe import HEIGHT, NEVER_S, WIDTH, Bridge, open_bridges, spec_of
+from diagnostic_msgs.msg import DiagnosticStatus
+from harness import stamps, with_stamp
+from sensor_msgs.msg import JointState
 
-from samg_ros.ros import qos
-from samg_ros.ros.diagnostics import status_values
 from samg_ros.ros.stamps import from_ns, to_ns
 from sim_bridge.task import TaskSpec, make_task
 
-TASK, SWINGUP = "adroit_door", "cartpole_swingup"
-HEIGHT, WIDTH = 48, 64
-NEVER_S = 600.0
-
-
-class Bridge:
-    """One bridge on a stage, in a namespace of its own, and the probe as what drives it."""
-
-    def __init__(
-        self, stage: Stage, name: str, spec: TaskSpec, module: str = BRIDGE, **parameters
-    ) -> None:
-        self.name, self.spec = name, spec
-        self.stage, self.probe = stage, stage.probe
-        given = {
-            "task": spec.name,
-            "image_height": HEIGHT,
-            "image_width": WIDTH,
-            "autostart": False,
-            "auto_reset": False,
-            "resend_s": NEVER_S,
-            **parameters,
-        }
-        remappings = {"__ns": f"/{name}", "__node": name, "/clock": f"/{name}/clock"}
-        stage.start(name, module, given, remappings)
-        self.images = self.listen(Image, "image_raw")
-        self.depths = self.listen(Image, "depth/image_raw")
-        self.infos = self.listen(CameraInfo, "camera_info")
-        self.joints = self.listen(JointState, "joint_states")
-        self.clocks = self.listen(Clock, "clock")
-        self.truths = self.listen(Image, f"{name}/mask_truth")
-        self.episodes: list[DiagnosticArray] = []
-        # A realtime bridge says much: searching all of it for each new word would never end.
-        self.stamp_of: dict[tuple[str, str], int] = {}
-        """When a step of a seed was told of last, ns, by (seed, step)."""
-        self.probe.create_subscription(
-            DiagnosticArray, f"/{name}/{name}/episode", self._on_episode, RELIABLE
-        )
-        self.to_command = self.probe.create_publisher(
-            JointState, f"/{name}/joint_command", qos.COMMAND
-        )
-
-    def _on_episode(self, msg: DiagnosticArray) -> None:
-        self.episodes.append(msg)
-        told = status_values(msg.status[0])
-        self.stamp_of[told["seed"], told["step"]] = to_ns(msg.header.stamp)
-
-    def listen(self, msgtype: type, topic: str) -> list:
-        return self.probe.listen(msgtype, f"/{self.name}/{topic}")
-
-    def call(self, service: str, srv_type: type = Trigger, request=None):
-        return self.probe.call(srv_type, f"/{self.name}/{self.name}/{service}", request)
-
-    def set(self, parameter: str, value: int) -> bool:
-        return self.probe.set_parameter(f"/{self.name}/{self.name}", parameter, value)
-
-    def perturb(self, text: str) -> SetParametersResult:
-        given = Parameter("perturb", value=text).to_parameter_msg()
-        request = SetParameters.Request(parameters=[given])
-        return self.call("set_parameters", SetParameters, request).results[0]
-
-    def pause(self, paused: bool) -> str:
-        return self.call("pause", SetBool, SetBool.Request(data=paused)).message
-
-    def begin_paused(self) -> str:
-        """Begin the next episode and hold it there. :return: its seed."""
-        self.pause(True)
-        seed = self.call("reset").message.removeprefix("seed ")
-        self.probe.wait_for(lambda: (seed, "0") in self.stamp_of, f"{self.name}: the first step")
-        return seed
-
-    def reset(self) -> Image:
-        """Begin the next episode. :return: its first picture."""
-        seen = len(self.images)
-        assert self.call("reset").success
-        return self.frame(seen)
-
-    def frame(self, number: int) -> Image:
-        """Wait for the picture of that number since the start, and all that goes with it."""
-        self.probe.wait_for(lambda: len(self.images) > number, f"{self.name}: frame {number}")
-        stamp = to_ns(self.images[number].header.stamp)
-        with_headers = (self.infos, self.joints, self.truths, self.episodes)
-
-        def complete() -> bool:
-            told = any(to_ns(msg.clock) == stamp for msg in self.clocks)
-            return told and all(with_stamp(inbox, stamp) for inbox in with_headers)
-
-        self.probe.wait_for(complete, f"{self.name}: what goes with frame {number}")
-        return self.images[number]
-
-    def command(self, stamp_ns: int, **changes) -> JointState:
-        """A command in the middle of all ranges, with fields changed."""
-        middle = (np.array(self.spec.command_low) + self.spec.command_high) / 2
-        fields = {"name": list(self.spec.actuated_joints), "position": middle.tolist(), **changes}
-        msg = JointState(**fields)
-        msg.header.stamp = from_ns(stamp_ns)
-        return msg
-
-    def answer(self, frame: Image) -> None:
-        self.to_command.publish(self.command(to_ns(frame.header.stamp)))
-
-    def count(self, key: str) -> int:
-        return self.probe.count(self.name, key)
-
-    def wait_for_count(self, key: str, value: int) -> None:
-        self.probe.wait_for_count(self.name, key, value)
-
-    def step(self, frame: Image) -> Image:
-        """Answer a frame. :return: the next one."""
-        seen = len(self.images)
-        self.answer(frame)
-        return self.frame(seen)
-
-    def episode(self) -> dict[str, str]:
-        return status_values(self.episodes[-1].status[0])
-
-    def connect(self) -> None:
-        """Reset until the picture arrives and a command gets through: all is wired then."""
-        for inbox in (self.infos, self.joints, self.clocks, self.truths, self.episodes):
-            self.probe.wait_for(lambda inbox=inbox: inbox or self.reset_again(), self.name)
-        ready = self.to_command.get_subscription_count
-        self.probe.wait_for(lambda: ready() > 0, f"{self.name} takes commands")
-
-    def reset_again(self) -> bool:
-        assert self.call("reset").success
-        return False
-
-
-def spec_of(name: str) -> TaskSpec:
-    task = make_task(name, height=HEIGHT, width=WIDTH)
-    task.close()
-    return task.spec
+TASK = "adroit_door"
 
 
 @pytest.fixture(scope="module")
@@ -165,19 +29,10 @@ def spec() -> TaskSpec:
 @pytest.fixture(scope="module")
 def bridges(tmp_path_factory: pytest.TempPathFactory, spec: TaskSpec) -> Iterator[dict]:
     kinds: dict[str, dict] = {
-        "lockstep": {"command_timeout_s": NEVER_S, "publish_depth": True},
-        "impatient": {"command_timeout_s": 1.0, "resend_s": 0.2},
-        "realtime": {"mode": "realtime", "auto_reset": True},
-        "slow": {"mode": "realtime", "spec": spec_of(SWINGUP), "module": "slow_bridge"},
+        "lockstep": {"spec": spec, "command_timeout_s": NEVER_S, "publish_depth": True},
+        "impatient": {"spec": spec, "command_timeout_s": 1.0, "resend_s": 0.2},
     }
-    with open_stage(tmp_path_factory.mktemp("bridges")) as stage:
-        started = {
-            name: Bridge(stage, name, **{"spec": spec, **given}) for name, given in kinds.items()
-        }
-        for bridge in started.values():
-            bridge.connect()
-        for name in ("realtime", "slow"):  # what they go on to say would only be in the way
-            started[name].pause(True)
+    with open_bridges(tmp_path_factory.mktemp("bridges"), kinds) as started:
         yield started
 
 
@@ -187,15 +42,6 @@ def bridge(bridges: dict[str, Bridge]) -> Bridge:
     bridge = bridges["lockstep"]
     bridge.pause(False)
     return bridge
-
-
-@pytest.fixture
-def realtime(bridges: dict[str, Bridge]) -> Iterator[Bridge]:
-    """The one in realtime, running."""
-    bridge = bridges["realtime"]
-    bridge.pause(False)
-    yield bridge
-    bridge.pause(True)
 
 
 def test_everything_of_one_step_has_one_stamp(bridge: Bridge, spec: TaskSpec) -> None:
@@ -238,7 +84,7 @@ def test_depth_is_published_where_it_is_asked_for(bridges: dict, bridge: Bridge)
     depth = np.frombuffer(msg.data, "<f4").reshape(msg.height, msg.width)
     np.testing.assert_array_equal(depth, task.depth())
     task.close()
-    assert bridges["realtime"].images and not bridges["realtime"].depths
+    assert bridges["impatient"].images and not bridges["impatient"].depths
 
 
 def test_the_episode_tells_return_success_and_length(bridge: Bridge, spec: TaskSpec) -> None:
@@ -501,89 +347,3 @@ def test_paused_bridge_sends_lost_frames_again_but_is_patient(bridges: dict) -> 
     bridge.answer(frame)
     bridge.probe.wait_for(lambda: len(bridge.episodes) > seen, "a step")
     assert bridge.episode()["step"] == "1"
-
-
-def test_realtime_steps_without_commands_into_the_next_episode(realtime: Bridge) -> None:
-    bridge = realtime
-
-    def next_episode() -> int:
-        running = int(bridge.episode()["episode"])
-        bridge.probe.wait_for(lambda: int(bridge.episode()["episode"]) > running, "a new episode")
-        return running + 1
-
-    whole = next_episode()
-    next_episode()
-    told = [status_values(msg.status[0]) for msg in bridge.episodes]
-    steps = [int(values["step"]) for values in told if int(values["episode"]) == whole]
-    assert steps == list(range(bridge.spec.episode_steps + 1))
-    rows = [values for values in told if int(values["episode"]) == whole]
-    assert [values["done"] for values in rows] == ["0"] * (len(rows) - 1) + ["1"]
-    rewards = sum(float(values["reward"]) for values in rows)
-    assert float(rows[-1]["return"]) == pytest.approx(rewards, rel=1e-3)
-    for times in (stamps(bridge.images), [to_ns(msg.clock) for msg in bridge.clocks]):
-        assert all(before < after for before, after in pairwise(times))
-
-
-def test_realtime_holds_the_last_command(realtime: Bridge, spec: TaskSpec) -> None:
-    """One command bends a finger; many steps later, without another, it is still bent."""
-    bridge, finger = realtime, "FFJ2"
-    index, joint = spec.actuated_joints.index(finger), spec.joint_names.index(finger)
-    msg = bridge.command(0)
-    msg.position[index] = target = spec.command_high[index]
-    assert bridge.set("seed", 1000)
-
-    def at_step(step: int) -> list[JointState]:
-        stamp = bridge.stamp_of.get(("1000", str(step)))
-        return [] if stamp is None else with_stamp(bridge.joints, stamp)
-
-    assert bridge.begin_paused() == "1000"
-    first = bridge.probe.wait_for(lambda: at_step(0), "the first step")[0]
-    bridge.to_command.publish(msg)
-    bridge.pause(False)
-    late = bridge.probe.wait_for(lambda: at_step(90), "many steps")[0]
-    assert first.position[joint] < 0.3 * target
-    assert late.position[joint] > 0.7 * target
-
-
-def test_realtime_refuses_commands_for_an_episode_before(realtime: Bridge, spec: TaskSpec) -> None:
-    bridge, finger = realtime, "FFJ2"
-    index, joint = spec.actuated_joints.index(finger), spec.joint_names.index(finger)
-    bend = spec.command_high[index]
-
-    def publish_bent(seed: str) -> None:
-        """As an answer to the first frame of the episode of that seed."""
-        msg = bridge.command(bridge.stamp_of[seed, "0"])
-        msg.position[index] = bend
-        bridge.to_command.publish(msg)
-
-    before, now = bridge.begin_paused(), bridge.begin_paused()
-    stale = bridge.probe.fresh_count(bridge.name, "stale_commands")
-    publish_bent(before)
-    bridge.wait_for_count("stale_commands", stale + 1)
-    bridge.pause(False)
-    bridge.probe.wait_for(lambda: (now, "20") in bridge.stamp_of, "many steps")
-    assert bridge.joints[-1].position[joint] < 0.5 * bend
-    publish_bent(bridge.begin_paused())
-    bridge.pause(False)
-    bridge.probe.wait_for(lambda: bridge.joints[-1].position[joint] > 0.7 * bend, "it is bent")
-    assert bridge.probe.fresh_count(bridge.name, "stale_commands") == stale + 1
-
-
-def test_realtime_that_lags_says_by_how_much(bridges: dict[str, Bridge]) -> None:
-    bridge = bridges["slow"]
-    bridge.pause(False)
-    assert bridge.call("reset").success
-    bridge.probe.wait_for(
-        lambda: bridge.probe.statuses[bridge.name].level == DiagnosticStatus.WARN, "a warning"
-    )
-    status = bridge.probe.statuses[bridge.name]
-    values = status_values(status)
-    # A step of 20 ms waits for a picture of 60 ms or more.
-    assert "slower than real time: a control step of 20 ms takes" in status.message
-    assert float(values["realtime_factor"]) <= 0.34
-    assert float(values["picture_ms"]) >= 60
-    assert float(values["lag_s"]) > 0.3
-    assert bridge.count("late_episodes") >= 1
-    assert "slower than real time" in bridge.stage.log(bridge.name)
-    assert bridge.episode()["success"] == ""  # a task that only has a return
-    assert bridge.episode()["return"] != ""
