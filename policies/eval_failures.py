@@ -21,12 +21,15 @@ def failures(records: Sequence[EpisodeRecord], rows: Sequence[Row]) -> list[str]
     by_cell = by_combination(records)
     lines = []
     for row in rows:
-        failed = row.failed or _poor(row.cell, by_cell)
-        if failed:
+        if row.success is None and base_of(row.cell, by_cell) not in by_cell:
+            lines.append(f"- {row.cell}: not known, since nothing clean was run to compare with")
+        elif failed := row.failed or _poor(row.cell, by_cell):
             what = "no success" if row.success else f"return below {_POOR_SHARE} of clean"
             seeds = _told(row.cell, sorted(failed), by_cell)
             lines.append(f"- {row.cell}: {len(failed)} of {row.episodes} ({what}): seeds {seeds}")
-    return lines or ["- nothing: every episode succeeded."]
+    return lines or [
+        f"- nothing: no episode without success, or below {_POOR_SHARE} of the clean return."
+    ]
 
 
 def _poor(cell: Cell, by_cell: ByCell) -> list[int]:

@@ -99,17 +99,19 @@ def ratios_table(lines: Sequence[Line]) -> str:
     told = []
     for has_success, kind in ((True, "with success"), (False, "with a return")):
         for name, ratio in RATIOS.items():
-            known = {
-                line.task: found.mean
-                for line in lines
-                if line.has_success == has_success and (found := ratio(line)) is not None
-            }
-            if known:
-                least = min(known, key=lambda task: known[task])
-                mean = fmean(known.values())
-                worst = f"{known[least]:.2f} ({least})"
-                told.append([f"{len(known)} {kind}", name, f"{mean:.2f}", worst])
-    return markdown(("tasks", "ratio", "mean", "least"), told) if told else ""
+            for policy in dict.fromkeys(line.policy for line in lines):
+                known = {
+                    line.task: found.mean
+                    for line in lines
+                    if (line.policy, line.has_success) == (policy, has_success)
+                    and (found := ratio(line)) is not None
+                }
+                if known:
+                    least = min(known, key=lambda task: known[task])
+                    worst = f"{known[least]:.2f} ({least})"
+                    mean = f"{fmean(known.values()):.2f}"
+                    told.append([f"{len(known)} {kind}", policy or "-", name, mean, worst])
+    return markdown(("tasks", "policy", "ratio", "mean", "least"), told) if told else ""
 
 
 def weakest(lines: Sequence[Line]) -> list[str]:
@@ -122,12 +124,8 @@ def weakest(lines: Sequence[Line]) -> list[str]:
 def _lines(
     task: str, look: str, rows: Sequence[Row], by_cell: Mapping[Cell, list[EpisodeRecord]]
 ) -> Iterator[Line]:
-    shown: dict[str, set[str]] = {}
-    for cell in by_cell:
-        if cell.task == task:
-            shown.setdefault(cell.policy, set()).add(cell.mask)
-    twins = tuple(row for row in rows if shown[row.cell.policy] == {"none"})
-    masked = [row for row in rows if row not in twins]
+    twins = tuple(row for row in rows if by_cell[row.cell][0].learned_from == "none")
+    masked = [row for row in rows if by_cell[row.cell][0].learned_from == "targets"]
     for policy in dict.fromkeys(row.cell.policy for row in masked):
         by_mask = {row.cell.mask: row for row in masked if row.cell.policy == policy}
         samg, oracle = (by_cell.get(Cell(task, policy, m, look)) for m in (SAMG, "oracle"))
@@ -158,7 +156,8 @@ def _score(row: Row | None) -> str:
 
 def _weakness(line: Line) -> str:
     oracle, samg = line.by_mask.get("oracle"), line.by_mask[SAMG]
-    told = f"{line.task}, {line.look}: {interval(line.of_clean)} of the clean `oracle`'s"
+    name = f"{line.task}, {line.policy}, {line.look}"
+    told = f"{name}: {interval(line.of_clean)} of the clean `oracle`'s"
     if oracle and oracle.score_ratio:
         told += f"; the `oracle`'s masks under the same look reach {oracle.score_ratio.mean:.2f}"
     return told if samg.mean_iou is None else f"{told}; mean mask IoU {samg.mean_iou:.2f}"

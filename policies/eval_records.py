@@ -15,6 +15,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "mask": str,
     "perturb": str,
     "seed": int,
+    "learned_from": str,
     "success": (bool, type(None)),
     "steps": int,
     "episode_return": _NUMBER,
@@ -49,9 +50,11 @@ class Episode:
 class EpisodeRecord:
     """A finished episode.
 
-    ``success`` is None for tasks that only have a return. ``steps``: control steps to the first
-    success or the task's limit. ``mean_iou``, ``min_iou``: over the frames, of SAM-G's masks
-    against the simulator's own; ``found``: the share of frames in which every target was found.
+    ``learned_from``: the pictures that the policy learned from, see
+    :class:`policies.base.PolicySpec`. ``success`` is None for tasks that only have a return.
+    ``steps``: control steps to the first success or the task's limit. ``mean_iou``, ``min_iou``:
+    over the frames, of SAM-G's masks against the simulator's own; ``found``: the share of frames
+    in which every target was found.
     They are None where SAM-G was not asked, ``found`` also where it was not recorded.
     """
 
@@ -62,6 +65,7 @@ class EpisodeRecord:
     mean_iou: float | None = None
     min_iou: float | None = None
     found: float | None = None
+    learned_from: str = "targets"
 
     @property
     def cell(self) -> Cell:

@@ -144,5 +144,6 @@ class _Running:
             success=None if result.success is None else bool(result.success),
             steps=result.step,
             episode_return=float(self._return),
+            learned_from=self._policy.spec.mask,
             **self.sight.scores(),
         )

@@ -77,21 +77,22 @@ def by_combination(records: Iterable[EpisodeRecord]) -> dict[Cell, list[EpisodeR
 def overall(records: Sequence[EpisodeRecord]) -> list[Overall]:
     """A row for each setting that several tasks have in common, on the seeds that they share.
 
-    Tasks whose base is missing or not positive are left out.
+    Tasks whose base is missing, or not positive on those seeds, are left out.
     """
-    scores: dict[Cell, dict[int, float]] = {}
-    for record in records:
-        scores.setdefault(record.cell, {})[record.seed] = score(record)
-    tasks = list(dict.fromkeys(cell.task for cell in scores))
+    by_cell = by_combination(records)
+    tasks = list(dict.fromkeys(cell.task for cell in by_cell))
     rows = []
-    for setting in dict.fromkeys(replace(cell, task=ALL) for cell in scores):
-        columns = [_shares(replace(setting, task=task), scores) for task in tasks]
-        known = [column for column in columns if column is not None]
-        shared = sorted(set.intersection(*map(set, known))) if known else []
-        if len(known) < 2 or not shared:
+    for setting in dict.fromkeys(replace(cell, task=ALL) for cell in by_cell):
+        cells = [replace(setting, task=task) for task in tasks]
+        pairs = [pair for cell in cells if (pair := _with_base(cell, by_cell))]
+        if len(pairs) < 2:
             continue
-        matrix = np.array([[column[seed] for column in known] for seed in shared])
-        rows.append(Overall(setting, len(known), matrix.size, estimate(matrix)))
+        shared = sorted(set.intersection(*(own.keys() & base.keys() for own, base in pairs)))
+        columns = [column for own, base in pairs if (column := _shares(own, base, shared))]
+        if len(columns) < 2:
+            continue
+        matrix = np.array(columns).T
+        rows.append(Overall(setting, len(columns), matrix.size, estimate(matrix)))
     return rows
 
 
@@ -116,11 +117,12 @@ def score_ratio(
     return ratio(np.array([over[s] for s in shared]), np.array([under[s] for s in shared]))
 
 
-def base_of(cell: Cell, all_cells: Iterable[Cell]) -> Cell:
+def base_of(cell: Cell, by_cell: Mapping[Cell, Sequence[EpisodeRecord]]) -> Cell:
     """What a combination is compared with: the same policy in the same task as it is, with
-    perfect masks; a policy that was run with a single mask (a raw twin: none), with that."""
-    masks = {other.mask for other in all_cells if other.policy == cell.policy}
-    return replace(cell, mask="oracle" if len(masks) > 1 else cell.mask, perturb=CLEAN)
+    perfect masks; or as it learned, where that was without masks (a raw twin)."""
+    learned_from = by_cell[cell][0].learned_from
+    mask = "oracle" if learned_from == "targets" else learned_from
+    return replace(cell, mask=mask, perturb=CLEAN)
 
 
 def _row(cell: Cell, by_cell: Mapping[Cell, list[EpisodeRecord]]) -> Row:
@@ -143,12 +145,22 @@ def _row(cell: Cell, by_cell: Mapping[Cell, list[EpisodeRecord]]) -> Row:
     )
 
 
-def _shares(cell: Cell, scores: Mapping[Cell, dict[int, float]]) -> dict[int, float] | None:
-    """A combination's scores by seed, divided by the mean of its base."""
-    base = scores.get(base_of(cell, scores))
-    if not base or cell not in scores or fmean(base.values()) <= 0:
+def _with_base(
+    cell: Cell, by_cell: Mapping[Cell, Sequence[EpisodeRecord]]
+) -> tuple[dict[int, float], dict[int, float]] | None:
+    """A combination's scores and its base's, by seed."""
+    if cell not in by_cell or (base := base_of(cell, by_cell)) not in by_cell:
         return None
-    return {seed: value / fmean(base.values()) for seed, value in scores[cell].items()}
+    own, under = ({r.seed: score(r) for r in by_cell[one]} for one in (cell, base))
+    return own, under
+
+
+def _shares(
+    own: Mapping[int, float], base: Mapping[int, float], seeds: Sequence[int]
+) -> list[float] | None:
+    """Scores of ``seeds``, divided by the base's mean over the same."""
+    mean = fmean(base[seed] for seed in seeds) if seeds else 0.0
+    return [own[seed] / mean for seed in seeds] if mean > 0 else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

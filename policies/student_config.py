@@ -8,31 +8,7 @@ from pathlib import Path
 from policies.base import CAMERA_SIZE
 from policies.seeds import EVALUATION_SEEDS
 from samg_ros.errors import ConfigError
-from samg_ros.parameters import documented, parameter, parameters_of, validate
-
-# What has to be balanced needs more than what is grasped: speeds as an input, faults of the
-# strength that masks of thin things have, a teacher that comes back from a slip.
-RECIPES: dict[str, dict[str, bool | int | float]] = {
-    "adroit": {},
-    "dm_control": {
-        "iterations": 14,
-        "first_frames": 4000,
-        "episodes": 4,
-        "round_frames": 2000,
-        "updates": 600,
-        "maskings": 2,
-        "mask_faults": 0.25,
-        "teacher_share_decay": 0.8,
-        "least_teacher_share": 0.4,
-        "mean_stretch": 40,
-        "exploration_std": 0.1,
-        "state_weight": 1.0,
-        "frame_gap": 2,
-        "motion": True,
-        "camera_size": 168,
-        "evaluation_episodes": 4,
-    },
-}
+from samg_ros.parameters import documented, parameter, validate
 
 
 @documented
@@ -40,12 +16,6 @@ RECIPES: dict[str, dict[str, bool | int | float]] = {
 class StudentConfig:
     """What ``samg train student`` can be told."""
 
-    recipe: str = parameter(
-        "adroit",
-        "where options that are left at their defaults come from: those are for Adroit, and "
-        "dm_control has others",
-        choices=tuple(RECIPES),
-    )
     teacher: Path | None = parameter(
         None, "the teacher's checkpoint; None takes the one that ships"
     )
@@ -176,8 +146,6 @@ class StudentConfig:
     runs: Path = parameter(Path("runs/train"), "where the run's folder is made")
 
     def __post_init__(self) -> None:
-        if self.recipe in RECIPES:
-            self._take(RECIPES[self.recipe])
         validate(self)
         if self.camera_size < self.image_size:
             raise ConfigError(
@@ -185,8 +153,28 @@ class StudentConfig:
                 "picture is only ever shrunk; make the camera's as large"
             )
 
-    def _take(self, recipe: dict[str, bool | int | float]) -> None:
-        defaults = {declared.name: declared.default for declared in parameters_of(self)}
-        for name, value in recipe.items():
-            if getattr(self, name) == defaults[name]:
-                object.__setattr__(self, name, value)
+
+RECIPES = {
+    "adroit": StudentConfig(),
+    # What has to be balanced needs more than what is grasped: speeds as an input, faults of the
+    # strength that masks of thin things have, a teacher that comes back from a slip.
+    "dm_control": StudentConfig(
+        iterations=14,
+        first_frames=4000,
+        episodes=4,
+        round_frames=2000,
+        updates=600,
+        maskings=2,
+        mask_faults=0.25,
+        teacher_share_decay=0.8,
+        least_teacher_share=0.4,
+        mean_stretch=40,
+        exploration_std=0.1,
+        state_weight=1.0,
+        frame_gap=2,
+        motion=True,
+        camera_size=168,
+        evaluation_episodes=4,
+    ),
+}
+"""What ``--recipe`` chooses the defaults from: by the kind of task."""

@@ -57,7 +57,7 @@ def drive_ros(
             continue
         if left:
             seeds = ", ".join(str(episode.seed) for episode in left)
-            problems.append(f"{cell}, seeds {seeds}: given up, since no command came in time")
+            problems.append(f"{cell}, seeds {seeds}: given up; the logs tell why")
     return problems
 
 
@@ -101,11 +101,13 @@ def recorded(prepared: Prepared, left: list[Episode], runs: Recordings) -> list[
         if episode is None or seen.timed_out:
             continue
         if seen.success or seen.steps >= prepared.specs[episode.cell.task].episode_steps:
-            found[seen.seed] = record_of(episode, seen)
+            cell = episode.cell
+            learned_from = prepared.policies[cell.task, cell.policy].spec.mask
+            found[seen.seed] = record_of(episode, seen, learned_from)
     return list(found.values())
 
 
-def record_of(episode: Episode, seen: EpisodeReport) -> EpisodeRecord:
+def record_of(episode: Episode, seen: EpisodeReport, learned_from: str) -> EpisodeRecord:
     """What the bridge and the masks in a recording tell of an episode."""
     by_samg = episode.cell.mask == SAMG
     return EpisodeRecord(
@@ -113,6 +115,7 @@ def record_of(episode: Episode, seen: EpisodeReport) -> EpisodeRecord:
         success=seen.success,
         steps=seen.steps,
         episode_return=seen.return_,
+        learned_from=learned_from,
         mean_iou=seen.mean_iou if by_samg else None,
         min_iou=seen.min_iou if by_samg else None,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -13,7 +14,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from policies.drqv2_config import DrQV2Config
 from policies.drqv2_resume import resumed_config
-from policies.student_config import StudentConfig
+from policies.student_config import RECIPES, StudentConfig
 from policies.teacher_config import TeacherConfig
 from policies.train_drqv2 import train_drqv2
 from policies.train_student import train_student
@@ -33,14 +34,24 @@ def teacher(
     Console().print(f"wrote {path}", soft_wrap=True)
 
 
-def student(task: Positional[str], config: OmitArgPrefixes[StudentConfig]) -> None:
-    """Imitate a teacher from masked camera images and joint positions.
+def student_command(defaults: StudentConfig) -> Callable[..., None]:
+    """``samg train student`` with a recipe's defaults, which its help then shows."""
 
-    :param task: name of a task, for example adroit_door.
-    """
-    with _progress(f"student {task}", config.iterations) as report:
-        path = train_student(task, config, report)
-    Console().print(f"wrote {path}", soft_wrap=True)
+    def student(
+        task: Positional[str],
+        recipe: Literal["adroit", "dm_control"] = "adroit",
+        config: OmitArgPrefixes[StudentConfig] = defaults,
+    ) -> None:
+        """Imitate a teacher from masked camera images and joint positions.
+
+        :param task: name of a task, for example adroit_door.
+        :param recipe: the kind of task that the other options' defaults are for.
+        """
+        with _progress(f"student {task}", config.iterations) as report:
+            path = train_student(task, config, report)
+        Console().print(f"wrote {path}", soft_wrap=True)
+
+    return student
 
 
 def drqv2(task: Positional[str], config: OmitArgPrefixes[DrQV2Config]) -> None:
@@ -56,6 +67,10 @@ def drqv2(task: Positional[str], config: OmitArgPrefixes[DrQV2Config]) -> None:
 
 def main(argv: list[str]) -> int:
     """Run ``samg train teacher TASK``, and the same with ``student`` or ``drqv2``."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--recipe", default="adroit")
+    named = early.parse_known_args(argv)[0].recipe  # an unknown one is refused below
+    student = student_command(RECIPES.get(named, StudentConfig()))
     commands = {"teacher": teacher, "student": student, "drqv2": drqv2}
     tyro.extras.subcommand_cli_from_dict(commands, prog="samg train", args=argv)
     return 0

@@ -13,6 +13,7 @@ from scipy.stats import trim_mean
 
 from policies import eval_statistics
 from policies.eval_config import EvalConfig
+from policies.eval_glance import lines_of
 from policies.eval_page import write_page
 from policies.eval_records import Cell
 from policies.eval_statistics import estimate, ratio
@@ -54,6 +55,20 @@ def test_the_same_episodes_give_the_same_intervals_and_leave_no_trace() -> None:
     assert np.random.random() == after
 
 
+def test_ratios_draw_the_same_seeds_for_both() -> None:
+    """Episodes of unlike difficulty, of which both reach the same share, leave nothing open."""
+    base = np.random.default_rng(0).uniform(100, 1000, 12)
+    found = ratio(0.8 * base, base)
+    assert found is not None
+    assert (found.mean, found.low, found.high) == pytest.approx((0.8, 0.8, 0.8))
+
+
+def test_a_base_that_rarely_succeeds_has_a_ratio_all_the_same() -> None:
+    rare = np.array([1.0, *np.zeros(9)])
+    found = ratio(rare, rare)
+    assert found == Interval(1.0, 1.0, 1.0)
+
+
 def test_ratios_need_a_base_above_zero() -> None:
     found = ratio(np.full(10, 0.6), np.full(10, 1.2))
     assert found == Interval(0.5, 0.5, 0.5)
@@ -67,8 +82,8 @@ def test_rows_compare_with_the_clean_oracle() -> None:
     records = [
         *success_records(DOOR, [1, 1, 1, 1]),
         *success_records(samg, [1, 0, 1, 0], mean_iou=0.9, min_iou=0.7, found=0.5),
-        *success_records(raw, [1, 1, 0, 0]),
-        *success_records(replace(raw, perturb="photos"), [1, 0, 0, 0]),
+        *success_records(raw, [1, 1, 0, 0], learned_from="none"),
+        *success_records(replace(raw, perturb="photos"), [1, 0, 0, 0], learned_from="none"),
     ]
     rows = {row.cell: row for row in rows_of(records)}
     # Look by look, what is to be compared beside each other.
@@ -78,11 +93,21 @@ def test_rows_compare_with_the_clean_oracle() -> None:
     assert rows[samg].failed == (1, 3) and rows[samg].episodes == 4
     assert (rows[samg].mean_iou, rows[samg].min_iou, rows[samg].found) == (0.9, 0.7, 0.5)
     twin = rows[replace(raw, perturb="photos")].score_ratio
-    assert rows[raw].score_ratio is None and (twin is None or twin.mean == 0.5)
+    assert rows[raw].score_ratio is None and twin is not None and twin.mean == 0.5
     line = next(line for line in results_table([rows[samg]]).splitlines() if "samg" in line)
     assert "| 2 of 4 | 0.50 [" in line and "| 0.900 (0.700) | 0.50 |" in line
 
 
+def test_only_what_learned_from_raw_pictures_is_a_twin() -> None:
+    raw = replace(DOOR, mask="none")
+    records = [*success_records(raw, [1, 0]), *success_records(replace(DOOR, mask="samg"), [1, 1])]
+    rows = rows_of(records)
+    assert all(row.score_ratio is None for row in rows), "nothing clean with perfect masks"
+    (line,) = lines_of(records, rows)
+    assert line.twins == () and set(line.by_mask) == {"none", "samg"}
+
+
+@pytest.mark.usefixtures("few_draws")
 def test_tasks_are_put_together_by_their_shares_of_clean() -> None:
     photos = {"mask": "samg", "perturb": "photos"}
     records = [
@@ -202,8 +227,8 @@ def several_runs(folder: Path) -> list[Path]:
                 replace(DOOR, mask="samg", perturb=hard), [1, 1, 1, 0], mean_iou=0.9, min_iou=0.8
             ),
             *success_records(replace(DOOR, mask="none", perturb=hard), [1, 0, 0, 0]),
-            *success_records(raw, [1, 1, 1, 1]),
-            *success_records(replace(raw, perturb=hard), [0, 0, 1, 0]),
+            *success_records(raw, [1, 1, 1, 1], learned_from="none"),
+            *success_records(replace(raw, perturb=hard), [0, 0, 1, 0], learned_from="none"),
         ],
         "walk": [
             *return_records(WALK, [800, 800, 950]),
@@ -235,9 +260,15 @@ def test_page_puts_runs_together_and_begins_with_the_short_of_it(tmp_path: Path)
     assert walk == (
         f"| walker_walk | student | 560 (n = 2) | 807 (n = 3) | - | - | {ratios} | - | - |"
     )
-    assert "| 1 with success | `samg` / clean `oracle` | 0.75 | 0.75 (adroit_door) |" in glance
-    assert "| 1 with success | twin / clean twin | 0.25 | 0.25 (adroit_door) |" in glance
-    assert "| 1 with a return | `samg` / clean `oracle` | 0.70 | 0.70 (walker_walk) |" in glance
+    assert (
+        "| 1 with success | student | `samg` / clean `oracle` | 0.75 | 0.75 (adroit_door) |"
+        in glance
+    )
+    assert "| 1 with success | student | twin / clean twin | 0.25 | 0.25 (adroit_door) |" in glance
+    assert (
+        "| 1 with a return | student | `samg` / clean `oracle` | 0.70 | 0.70 (walker_walk) |"
+        in glance
+    )
     weak = [line for line in text.splitlines() if "of the clean `oracle`'s" in line]
     assert [line[2:13] for line in weak] == ["walker_walk", "adroit_door"], "the worst first"
     assert weak[0].endswith("; the `oracle`'s masks under the same look reach 0.95")
@@ -282,6 +313,16 @@ def test_episodes_through_nodes_stand_beside_those_in_process(tmp_path: Path) ->
     assert "| 2 of 3 | 0.67 [" in text[: text.index("## Through the ROS nodes")], "not counted in"
     write_page([tmp_path / "nodes"], tmp_path / "page.md")
     assert "| 3 | 1 | 0.3 | - | 1 |" in (tmp_path / "page.md").read_text()
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_page_owns_up_where_nothing_clean_was_run(tmp_path: Path) -> None:
+    with open_folder(tmp_path / "walk", EvalConfig(episodes=2), [WALK]) as folder:
+        for record in return_records(replace(WALK, mask="samg", perturb="photos"), [5, 3]):
+            folder.append(record)
+    write_page([tmp_path / "walk"], tmp_path / "page.md")
+    text = (tmp_path / "page.md").read_text()
+    assert "masks samg, photos: not known, since nothing clean was run to compare with" in text
 
 
 @pytest.mark.usefixtures("few_draws")

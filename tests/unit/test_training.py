@@ -28,6 +28,7 @@ from policies.teacher_config import ImitationConfig, TeacherConfig
 from policies.train_student import train_student
 from policies.train_teacher import train_teacher
 from policies.training_view import noisy_maskings
+from samg_ros.cli import train
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.threads import single_thread
 from sim_bridge.perturbations import make_perturbation
@@ -123,15 +124,18 @@ def test_a_camera_smaller_than_the_network_s_picture_is_refused() -> None:
         StudentConfig(camera_size=64)
 
 
-def test_a_recipe_sets_what_was_left_at_its_default() -> None:
-    config = StudentConfig(recipe="dm_control", updates=50)
-    assert config.motion and config.camera_size == 168 and config.updates == 50
-    assert command_line("student", "walker_walk", config).startswith(
-        "samg train student walker_walk --recipe dm_control"
-    )
-    assert not StudentConfig().motion
-    with pytest.raises(ConfigError, match="recipe is 'soup'; choose one of: adroit, dm_control"):
-        StudentConfig(recipe="soup")
+def test_a_recipe_gives_defaults_that_options_override(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[StudentConfig] = []
+    monkeypatch.setattr(train, "train_student", lambda task, config, report: given.append(config))
+    for options in ([], ["--recipe", "dm_control"], ["--recipe=dm_control", "--no-motion"]):
+        assert train.main(["student", "walker_walk", *options]) == 0
+    adroit, balanced, still = given
+    assert adroit == StudentConfig() and balanced.motion and balanced.camera_size == 168
+    assert still == replace(balanced, motion=False)
+    told = command_line("student", "walker_walk", still)
+    assert train.main(told.split()[2:]) == 0 and given[-1] == still, "it repeats the training"
+    with pytest.raises(SystemExit):
+        train.main(["student", "walker_walk", "--recipe", "soup"])
 
 
 def test_training_on_labelled_masks_reduces_the_loss(episodes: list[Episode]) -> None:
