@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from policies.base import CAMERA_SIZE
 from policies.drqv2_networks import DrQV2NetConfig
 from samg_ros.errors import ConfigError
 from samg_ros.parameters import documented, parameter, validate
@@ -36,7 +37,7 @@ class DrQV2Config:
         high=1024,
     )
     camera_size: int = parameter(
-        256,
+        CAMERA_SIZE,
         "side of the camera's picture, which is masked, then shrunk to image_size; 84 is the "
         "publication's and three times faster to render",
         unit="px",

@@ -16,6 +16,7 @@ from policies.fit import Robot, check_fit
 from policies.registry import load_policy
 from samg_ros.errors import CheckpointError
 from samg_ros.masking.reference import find_reference
+from samg_ros.models.integrity import sha256_of
 from sim_bridge.perturbations import make_perturbation
 from sim_bridge.task import TaskSpec, make_task, tasks
 
@@ -54,6 +55,11 @@ class Prepared:
             f"{name} of {task}": _fingerprint(policy)
             for (task, name), policy in self.policies.items()
         }
+
+    def references(self) -> dict[str, str]:
+        """By task, what tells the masker's reference from another; of tasks that it masks."""
+        masked = dict.fromkeys(cell.task for cell in self.cells if cell.mask == SAMG)
+        return {task: sha256_of(find_reference(task))[:16] for task in masked}
 
 
 def prepare(config: EvalConfig) -> Prepared:

@@ -20,10 +20,11 @@ Keep = Callable[[EpisodeRecord], None]
 
 
 def settings_of(prepared: Prepared, masker: MaskerConfig) -> dict[str, Any]:
-    """What a folder's episodes must have in common, checkpoints included."""
+    """What a folder's episodes must have in common, checkpoints and references included."""
     own = settings(prepared.config, masker)
     cells = [str(cell) for cell in prepared.cells]
-    return {**own, "checkpoints": prepared.fingerprints(), "cells": cells}
+    known = {"checkpoints": prepared.fingerprints(), "references": prepared.references()}
+    return {**own, **known, "cells": cells}
 
 
 def drive(prepared: Prepared, masker: MaskerConfig, folder: EvalFolder, report: Keep) -> list[str]:

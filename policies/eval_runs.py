@@ -96,3 +96,4 @@ def _conditions(run: Run) -> Iterator[tuple[str, object]]:
         if cell.mask == SAMG:
             yield f"on_lost ({cell})", settings["on_lost"]
             yield f"the masker's options ({cell})", settings["masker"]
+            yield f"the reference ({cell})", settings["references"][cell.task]

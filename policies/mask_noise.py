@@ -71,7 +71,8 @@ class MaskNoiseConfig:
         validate(self)
 
     def scaled(self, share: float) -> MaskNoiseConfig:
-        """Faults that are as much smaller and rarer; they last as long."""
+        """Faults that are as much smaller and rarer; they last as long, and a false piece lies as
+        far from its target."""
         faults = {f.name: share * getattr(self, f.name) for f in fields(self)}
         return MaskNoiseConfig(**{**faults, "spell_frames": self.spell_frames})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from policies.base import Observation, PolicySpec
+from policies.base import CAMERA_SIZE, Observation, PolicySpec
 from policies.registry import policies
 
 
@@ -44,6 +44,8 @@ def random_policy(task: str) -> RandomPolicy:
 
     simulated = make_task(task)
     try:
-        return RandomPolicy(PolicySpec.from_task(simulated.spec, image_size=256, frame_stack=1))
+        return RandomPolicy(
+            PolicySpec.from_task(simulated.spec, image_size=CAMERA_SIZE, frame_stack=1)
+        )
     finally:
         simulated.close()

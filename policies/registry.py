@@ -7,7 +7,7 @@ from pathlib import Path
 
 from policies.base import Policy
 from policies.checkpoint import checkpoint_kind
-from policies.checkpoints import shipped
+from policies.checkpoints import acting, shipped
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.registry import Registry
 
@@ -21,6 +21,8 @@ kinds: Registry[Callable[[Path, str | None], Policy]] = Registry(
 )
 """Loaders ``(path, task) -> Policy`` by the kind that a checkpoint tells of itself."""
 
+_STORED = f"a checkpoint that ships ({', '.join(acting())}), or the path of a .safetensors file"
+
 
 def load_policy(name_or_path: str | Path, task: str) -> Policy:
     """A policy that is ready to act.
@@ -31,20 +33,21 @@ def load_policy(name_or_path: str | Path, task: str) -> Policy:
     :raises CheckpointError: no checkpoint ships for the task, or the file cannot be used.
     :raises ConfigError: neither a registered name nor a checkpoint.
     """
-    if str(name_or_path) in policies.names():
-        return policies.get(str(name_or_path))(task)
-    return load_stored(name_or_path, task)
+    name = str(name_or_path)
+    if name in policies.names():
+        return policies.get(name)(task)
+    if not _is_stored(name):
+        raise ConfigError(
+            f"unknown policy {name!r}; choose one of: {', '.join(policies.names())}, {_STORED}"
+        )
+    return load_stored(name, task)
 
 
 def load_stored(name_or_path: str | Path, task: str | None = None) -> Policy:
     """As :func:`load_policy`, for checkpoints alone. :param task: None takes any."""
+    if not _is_stored(str(name_or_path)):
+        raise ConfigError(f"unknown checkpoint {str(name_or_path)!r}; name {_STORED}")
     path = shipped().get(str(name_or_path), Path(name_or_path))
-    if path.suffix != ".safetensors":
-        raise ConfigError(
-            f"unknown policy {str(name_or_path)!r}; choose one of: "
-            f"{', '.join(policies.names())}, a checkpoint that ships "
-            f"({', '.join(shipped())}), or the path of a .safetensors checkpoint"
-        )
     kind = checkpoint_kind(path)
     if kind not in kinds.names():
         raise CheckpointError(
@@ -52,3 +55,7 @@ def load_stored(name_or_path: str | Path, task: str | None = None) -> Policy:
             f"{' or a '.join(kinds.names())} is needed"
         )
     return kinds.get(kind)(path, task)
+
+
+def _is_stored(name: str) -> bool:
+    return name in shipped() or name.endswith(".safetensors")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from policies.base import PolicySpec
+from policies.base import CAMERA_SIZE, PolicySpec
 from policies.networks import StateNet, StateNetConfig
 from policies.preprocessing import Normalizer
 from policies.seeds import training_seed
@@ -40,7 +40,7 @@ def imitate(
     states, labels = _drive(task, expert, expert, config, seed, 0, rng)
     net_config = StateNetConfig(states.shape[1], labels.shape[1], config.hidden)
     teacher = StateTeacher(
-        PolicySpec.from_task(task.spec, image_size=256, frame_stack=1),
+        PolicySpec.from_task(task.spec, image_size=CAMERA_SIZE, frame_stack=1),
         Normalizer.fit(states, _STATE_STD_FLOOR),
         StateNet(net_config),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from policies.base import PolicySpec
+from policies.base import CAMERA_SIZE, PolicySpec
 from policies.evaluation import evaluate_states
 from policies.networks import StateNet, StateNetConfig
 from policies.preprocessing import Normalizer
@@ -145,5 +145,5 @@ def _as_teacher(
             ours[f"{layer}.{kind}"] = model.average[f"{name}.{kind}"].clone()
     network.load_state_dict(ours)
     return StateTeacher(
-        PolicySpec.from_task(spec, image_size=256, frame_stack=1), normalizer, network
+        PolicySpec.from_task(spec, image_size=CAMERA_SIZE, frame_stack=1), normalizer, network
     )

@@ -59,6 +59,7 @@ class BridgeNode(Node):
         self._frame: SessionFrame | None = None
         self._awaiting = False  # lockstep: the frame has no command yet
         self._given_up = False
+        self._trouble = ""  # why the last reset failed
         self._action = np.zeros(task.spec.action_size)
         self._waiting_action: np.ndarray | None = None  # a command that came during a pause
         self._allowed_steps: int | None = None  # None: running; else what a pause still allows
@@ -167,16 +168,19 @@ class BridgeNode(Node):
 
     # Time
 
-    def _begin_episode(self) -> None:
+    def _begin_episode(self) -> str:
+        """:return: why its first picture failed, if it did."""
         self._session.reset(self._next_seed)
+        self._trouble = ""
         self._next_seed += 1
         self._action = resting_action(self._task)
         self._waiting_action = None
         self._given_up = False
         self._sent_at.clear()
         self._latency_s = math.nan
-        self._publish()
+        failure = self._publish()
         self._pace.begin(time.monotonic())
+        return failure
 
     def _begin_next(self) -> str:
         """Begin an episode once the node is up.
@@ -184,12 +188,11 @@ class BridgeNode(Node):
         :return: why there is none, if a clip cannot be read any more; empty if there is.
         """
         try:
-            self._begin_episode()
+            return self._begin_episode()
         except SamgError as error:
-            self._monitor.warning = "no new episode"
+            self._trouble = self._monitor.warning = "no new episode"
             self._monitor.count_error("failed_resets", f"no new episode: {error}")
             return str(error)
-        return ""
 
     def _advance(self, action: np.ndarray) -> None:
         try:
@@ -197,8 +200,8 @@ class BridgeNode(Node):
         except SimulationError as error:
             self._monitor.count_error("refused_commands", f"command refused: {error}")
             return
-        self._publish()
-        if self._session.status.done and self._config.auto_reset:
+        failed = self._publish()
+        if (failed or self._session.status.done) and self._config.auto_reset:
             self._begin_next()
 
     def _watch(self) -> None:
@@ -242,9 +245,10 @@ class BridgeNode(Node):
         if stepped:
             self._advance(self._action)
         if runs and not self._given_up:
-            self._monitor.tell(self._pace.facts(), self._pace.warning())
+            self._monitor.tell(self._pace.facts(), self._trouble or self._pace.warning())
 
-    def _publish(self) -> None:
+    def _publish(self) -> str:
+        """:return: why there is no picture, if so."""
         began = time.monotonic()
         try:
             self._frame = self._session.observe()
@@ -252,14 +256,15 @@ class BridgeNode(Node):
             self._give_up(
                 "failed_pictures", "no picture", f"no picture, episode given up: {error}"
             )
-            return
+            return str(error)
         self._waiting_since = self._resent_at = time.monotonic()
         self._pace.picture(self._waiting_since - began)
         self._sent_at[self._frame.stamp_ns] = self._waiting_since
         self._awaiting = not self._session.status.done
-        self._monitor.warning = ""
+        self._monitor.warning = self._trouble
         self._publish_status()
         self._out.frame(self._frame)
+        return ""
 
     def _publish_status(self) -> None:
         status, stamp = self._session.status, self._session.stamp_ns

@@ -22,6 +22,7 @@ _BENCHMARK_FOVY = math.pi / 2
 # An orbiting camera stays this far above the ground, in distances to the targets, or as far as the
 # task's own camera is, if that is less.
 _LEAST_HEIGHT = 0.1
+_AT_ALL = 0.01  # but never below it, even where the task's own is
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class CameraPose:
         heights = stage.heights(self._ground)
         if heights.size:
             position, _ = stage.camera_frame()
-            least = min(position[2] - heights.max(), _LEAST_HEIGHT * stage.camera_depth())
+            own = max(position[2] - heights.max(), _AT_ALL * stage.camera_depth())
+            least = min(own, _LEAST_HEIGHT * stage.camera_depth())
             eye[2] = max(eye[2], heights.max() + least)
 
 

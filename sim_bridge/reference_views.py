@@ -34,9 +34,10 @@ def make_reference(
     :param parts: part points on each target.
     :raises InvalidReferenceError: a picture shows no target at all.
     """
+    episodes = min(episodes, views)
     scene, shares = Scene(task), np.linspace(0, 1, views)
     frames: dict[int, SceneFrame] = {}
-    for episode in range(min(episodes, views)):
+    for episode in range(episodes):
         own = range(episode, views, episodes)
         frames |= zip(own, _frames(scene, act, seed + episode, shares[own]), strict=True)
     shown = [frames[i] for i in range(views)]

@@ -15,6 +15,11 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.safetensors"))}
 
 
+def acting() -> list[str]:
+    """The names of those that act on pictures: all but the teachers."""
+    return [name for name in shipped() if not name.endswith(_TEACHER)]
+
+
 def shipped_students() -> dict[str, Path]:
     """The shipped student of each task that has one, by task."""
     return {name: path for name, path in shipped().items() if not name.endswith((_RAW, _TEACHER))}

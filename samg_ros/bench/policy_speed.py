@@ -13,7 +13,7 @@ from policies.base import Observation, Policy, PolicySpec
 from samg_ros.bench.policy_options import PolicyBench
 
 PICTURES = 8
-"""Different ones, so that none stays in the processor's cache from one call to the next."""
+"""Different ones in turn, as a camera gives them."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -17,14 +18,14 @@ from samg_ros.bench.policy_options import PolicyBench
 from samg_ros.errors import ConfigError
 
 if TYPE_CHECKING:
-    from policies.base import Policy
+    from policies.base import Policy, PolicySpec
     from samg_ros.bench.policy_node_speed import NodeFigures
     from samg_ros.bench.policy_speed import PolicyFigures
 
 NOTES = """\
 a second: observations, pre-processing and network on one thread; in brackets for a second of CPU
 time. ms: p50 / p95 of one; in the policy node, from a frame's arrival to its command; and around
-it, from one process to another and back, with an observation every 10 ms at most."""
+it, from one process to another and back, each sent 10 ms after the answer before."""
 
 
 def policy(bench: OmitArgPrefixes[PolicyBench]) -> None:
@@ -35,6 +36,7 @@ def policy(bench: OmitArgPrefixes[PolicyBench]) -> None:
     from samg_ros.machine import machine
 
     figure_class()  # a missing one is better told now than when all is measured
+    through_node = node_measure() if bench.via_ros else None
     chosen = loaded(bench.policies)
     folder = Path(bench.out or f"runs/bench_policy_{datetime.now():%Y%m%d_%H%M%S}").expanduser()
     if folder.exists() and any(folder.iterdir()):
@@ -42,7 +44,11 @@ def policy(bench: OmitArgPrefixes[PolicyBench]) -> None:
     console = Console()
     with console.status("policies"):
         rows = [measure(name, made, bench) for name, (_, made) in chosen.items()]
-        through = _through_nodes(chosen, bench) if bench.via_ros else []
+        through = [
+            through_node(name, source, made.spec, bench)
+            for name, (source, made) in chosen.items()
+            if through_node
+        ]
     folder.mkdir(parents=True, exist_ok=True)
     results = {
         "bench": asdict(bench),
@@ -100,13 +106,12 @@ def show(rows: list[PolicyFigures], through: list[NodeFigures], console: Console
     console.print(NOTES, highlight=False, soft_wrap=True)
 
 
-def _through_nodes(chosen: dict[str, tuple[str, Policy]], bench: PolicyBench) -> list[NodeFigures]:
+def node_measure() -> Callable[[str, str, PolicySpec, PolicyBench], NodeFigures]:
+    """What measures a policy's node. :raises ConfigError: there is no ROS 2 here."""
     try:
         from samg_ros.bench.policy_node_speed import measure_node
     except ImportError as error:
         raise ConfigError(
             f"--via-ros needs ROS 2 ({error}): source one, or pip install 'samg_ros[ros]'"
         ) from error
-    return [
-        measure_node(name, source, made.spec, bench) for name, (source, made) in chosen.items()
-    ]
+    return measure_node

@@ -26,7 +26,7 @@ class SimOptions:
         100_000, "seed of the first episode; evaluations use small ones", low=0, high=2**31 - 1000
     )
     views: int = parameter(
-        5, "pictures along the episode; 1 is the reset alone, as SAM-G has it", low=1, high=256
+        5, "pictures along the episodes; 1 is a reset alone, as SAM-G has it", low=1, high=256
     )
     episodes: int = parameter(
         1,

@@ -21,8 +21,8 @@ AROUND = 5
 def own_cells(foreground: Foreground, cells: Tensor) -> Tensor:
     """The cells that stay a target's own, bool [B, T, G, G]; none of a target that is not there.
 
-    What the masks of others hold too is theirs, if on all of that together they are more alike
-    than the target is. Only those count whose masks are, as a whole, more alike to them than the
+    A cell that the masks of others hold too is theirs, if around it they are more alike than the
+    target is. Only those count whose masks are, as a whole, more alike to them than the
     target's is to it: so of two that contend for one thing, one keeps it.
 
     :param cells: what masks hold (see :meth:`Foreground.cells`), bool [B, T, G, G].

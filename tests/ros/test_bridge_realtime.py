@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from bridge_probe import Bridge, open_bridges, spec_of
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -126,3 +129,28 @@ def test_realtime_that_lags_says_by_how_much(bridges: dict[str, Bridge]) -> None
     assert "slower than real time" in bridge.stage.log(bridge.name)
     assert bridge.episode()["success"] == ""  # a task that only has a return
     assert bridge.episode()["return"] != ""
+
+
+def test_realtime_that_cannot_begin_anew_says_so_until_it_can(
+    realtime: Bridge, tmp_path: Path
+) -> None:
+    bridge, statuses = realtime, realtime.probe.statuses
+
+    def told() -> str:
+        """What diagnostics say that are newer than this call."""
+        statuses.pop(bridge.name, None)
+        bridge.probe.wait_for(lambda: bridge.name in statuses, "diagnostics")
+        return statuses[bridge.name].message
+
+    clip = tmp_path / "clip.png"
+    cv2.imwrite(str(clip), np.full((8, 8, 3), 200, np.uint8))
+    assert bridge.perturb(f"video_hard={tmp_path}").successful
+    try:
+        assert bridge.call("reset").success
+        clip.unlink()
+        assert not bridge.call("reset").success
+        assert "no new episode" in told() and "no new episode" in told(), "though steps go on"
+    finally:
+        assert bridge.perturb("none").successful
+    assert bridge.call("reset").success
+    bridge.probe.wait_for(lambda: "no new episode" not in told(), "all is well again")

@@ -88,7 +88,11 @@ def return_records(cell: Cell, returns: Sequence[float]) -> list[EpisodeRecord]:
 def open_folder(path: Path, config: EvalConfig, cells: Sequence[Cell] = ()) -> EvalFolder:
     """A folder without the checks of what is to be run."""
     masker = MaskerConfig()
-    about = {"cells": [str(cell) for cell in cells], "checkpoints": {"student of door": "c0ffee"}}
+    about = {
+        "cells": [str(cell) for cell in cells],
+        "checkpoints": {"student of door": "c0ffee"},
+        "references": {"adroit_door": "7ea", "walker_walk": "7ea"},
+    }
     told = {**settings(config, masker), **about}
     return EvalFolder(path, told, command(config, masker))
 

@@ -72,7 +72,7 @@ def test_observations_are_as_the_policy_meets_them() -> None:
 
 def test_what_is_no_policy_is_refused() -> None:
     assert list(loaded(())) == list(shipped_students())
-    with pytest.raises(ConfigError, match="unknown policy 'nobody'"):
+    with pytest.raises(ConfigError, match="unknown checkpoint 'nobody'"):
         loaded(("nobody",))
     with pytest.raises(CheckpointError, match="does not act on pictures"):
         loaded(("adroit_door_teacher",))
