@@ -99,6 +99,14 @@ def perturbations_table() -> str:
     return "\n".join(lines)
 
 
+def policies_table() -> str:
+    """Markdown table of the policies that ship."""
+    from policies.shipped_scores import cells, headings, shipped_scores
+
+    rows = [headings(), ["---"] * len(headings()), *map(cells, shipped_scores())]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def fill(text: str) -> str:
     """Replace what stands between ``<!-- NAME -->`` and ``<!-- end NAME -->`` marks.
 
@@ -108,6 +116,7 @@ def fill(text: str) -> str:
         "perturbations": perturbations_table(),
         "topics": topics_table(),
         "parameters": parameters_table(),
+        "policies": policies_table(),
     }
     for name, table in tables.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)

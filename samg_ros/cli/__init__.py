@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("samg_ros.cli.bench", "measure masks against the simulator's own"),
     "eval": ("samg_ros.cli.eval", "evaluate policies over tasks, masks and visual changes"),
     "sim": ("samg_ros.cli.sim", "list and preview the simulated tasks and their looks"),
+    "policies": ("samg_ros.cli.policies", "list the policies that ship, and their scores"),
     "train": ("samg_ros.cli.train", "train a state teacher or a masked-image student"),
 }
 
