@@ -61,8 +61,8 @@ class EvalConfig:
     )
     ray: str = parameter(
         "",
-        "address of a Ray cluster to spread the work over, or 'local' (tried on one machine only, "
-        "not on a cluster)",
+        "address of a Ray cluster to spread the work over, or 'local' (tried with two nodes on "
+        "one machine, not on several)",
     )
     out: str = parameter("", "folder of the run, resumed if it is there; by default a new one")
     json: bool = parameter(False, "print the results alone, as JSON")
