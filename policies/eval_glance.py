@@ -65,7 +65,7 @@ class Line:
 RATIOS: dict[str, Callable[[Line], Interval | None]] = {
     "`samg` / `oracle`": lambda line: line.of_oracle,
     "`samg` / clean `oracle`": lambda line: line.of_clean,
-    "twin / clean twin": lambda line: line.twin_of_clean,
+    (OF_TWIN := "twin / clean twin"): lambda line: line.twin_of_clean,
 }
 
 
@@ -99,18 +99,15 @@ def ratios_table(lines: Sequence[Line]) -> str:
     told = []
     for has_success, kind in ((True, "with success"), (False, "with a return")):
         for name, ratio in RATIOS.items():
-            for policy in dict.fromkeys(line.policy for line in lines):
-                known = {
-                    line.task: found.mean
-                    for line in lines
-                    if (line.policy, line.has_success) == (policy, has_success)
-                    and (found := ratio(line)) is not None
-                }
-                if known:
-                    least = min(known, key=lambda task: known[task])
-                    worst = f"{known[least]:.2f} ({least})"
-                    mean = f"{fmean(known.values()):.2f}"
-                    told.append([f"{len(known)} {kind}", policy or "-", name, mean, worst])
+            by_policy: dict[str | None, dict[str, float]] = {}
+            for line in lines:
+                if line.has_success == has_success and (found := ratio(line)) is not None:
+                    whose = line.twins[0].cell.policy if name == OF_TWIN else line.policy
+                    by_policy.setdefault(whose, {})[line.task] = found.mean
+            for policy, known in by_policy.items():
+                least = min(known, key=lambda task: known[task])
+                worst, mean = f"{known[least]:.2f} ({least})", f"{fmean(known.values()):.2f}"
+                told.append([f"{len(known)} {kind}", policy or "-", name, mean, worst])
     return markdown(("tasks", "policy", "ratio", "mean", "least"), told) if told else ""
 
 

@@ -264,7 +264,10 @@ def test_page_puts_runs_together_and_begins_with_the_short_of_it(tmp_path: Path)
         "| 1 with success | student | `samg` / clean `oracle` | 0.75 | 0.75 (adroit_door) |"
         in glance
     )
-    assert "| 1 with success | student | twin / clean twin | 0.25 | 0.25 (adroit_door) |" in glance
+    assert (
+        "| 1 with success | raw_student | twin / clean twin | 0.25 | 0.25 (adroit_door) |"
+        in glance
+    )
     assert (
         "| 1 with a return | student | `samg` / clean `oracle` | 0.70 | 0.70 (walker_walk) |"
         in glance
