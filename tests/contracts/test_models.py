@@ -34,12 +34,7 @@ def make(name: str, device: torch.device = CPU, dtype: torch.dtype = torch.float
     return models.get(name)(None, SIZE, device, dtype)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module", params=WITH_NUMBERS)

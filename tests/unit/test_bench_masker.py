@@ -35,12 +35,7 @@ TINY = ["--input-size", "128", "--feature-size", "56", "--reference-size", "128"
 QUICK = [*TINY, "--device", "cpu", "--precision", "fp32", "--scale-steps", "2", "--repeats", "2"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def one_view(height: int = 60, width: int = 80) -> Reference:

@@ -23,12 +23,7 @@ from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskBatch
 OPTIONS = {"device": "cpu", "scale_steps": 5, "threads": 1}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class CountingEncoders(Encoders):

@@ -26,12 +26,7 @@ from samg_ros.masking.reference import Reference, Target, View
 ROOMS = ("samg_ros.images", "samg_ros.ros.images")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def message(room: str, encoding: str, pixels: np.ndarray, padding: int, big: bool) -> Any:

@@ -20,13 +20,7 @@ from samg_ros.masking.many import ManyMasker
 from samg_ros.masking.masker import SamgMasker
 from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, STATUS_NAMES
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_stand_ins_find_lose_and_doubt():

@@ -13,13 +13,7 @@ from samg_ros.masking.masker import SamgMasker
 from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskBatch
 from samg_ros.masking.scale_weights import learn_scale_weights
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class TestScaleWeights:

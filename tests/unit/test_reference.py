@@ -29,12 +29,7 @@ quick = settings(deadline=None, max_examples=40, derandomize=True)
 SHIPPED = sorted(path.stem for path in shipped_reference("any").parent.glob("*.npz"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class TestReferenceFeatures:
