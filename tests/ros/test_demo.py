@@ -21,7 +21,13 @@ from samg_ros.cli import main
 from samg_ros.pipeline import topics
 from samg_ros.pipeline.recording import Recording, pixels
 
-SAMG = "import sys; from samg_ros.cli import main; sys.exit(main())"
+# A shell has its background jobs ignore SIGINT, and what they start; a user's demo does not.
+SAMG = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from samg_ros.cli import main
+sys.exit(main())
+"""
 # A run that goes on for longer than a test, with what starts fastest.
 ENDLESS = ("--episodes", "1000", "--mask", "oracle", "--policy", "random", "--perturb", "none")
 NODES = {"bridge_node", "masker_node", "policy_node", "recorder_node"}
