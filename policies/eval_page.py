@@ -30,7 +30,8 @@ in how many episodes they have, so each tells its own.
 - A *look* is how the world is made to look, a text for `--perturb`; `none` is the world in which
   policies learned. `DIR` stands for a folder of the machine that it ran on.
 - Scores are successes, or the mean return for tasks that have no success. A ratio is of the two
-  mean scores, over the seeds that both were run with, with a 95 % interval of the bootstrap.
+  mean scores, over the seeds that both were run with, with a 95 % interval of the bootstrap,
+  which of a single episode (n = 1) says nothing.
 """
 _TERMS = """\
 - *success rate*, *return*: with 95 % intervals of the stratified bootstrap (episodes drawn anew
