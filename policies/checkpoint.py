@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -76,23 +76,28 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         temporary.write_bytes(save(weights, metadata))
 
 
-def load_checkpoint(path: Path, *, kind: Kind, task: str | None = None) -> Checkpoint:
+def load_checkpoint(
+    path: Path, *, kind: Kind | None = None, task: str | None = None
+) -> Checkpoint:
     """Read a checkpoint and check that it is what the caller needs.
 
-    :param kind: refuse every other kind. :param task: refuse every other task, None takes any.
+    :param kind: refuse every other kind. :param task: refuse every other task. None takes any.
     :raises CheckpointError: no such file, truncated or not a checkpoint, another format version,
         kind or task, or a section that is missing or incomplete.
     """
     metadata, weights = _read(path)
     _check_format(metadata, path)
-    if metadata.get("kind") != kind:
-        raise CheckpointError(f"{path}: holds a {metadata.get('kind')}, a {kind} is needed")
+    known = get_args(Kind) if kind is None else (kind,)
+    if (held := metadata.get("kind")) not in known:
+        raise CheckpointError(f"{path}: holds a {held}, a {' or a '.join(known)} is needed")
     sections = {name: _section(path, metadata, name) for name in _SECTIONS}
     spec = build(PolicySpec, sections["spec"], f"{path}: spec")
     if task is not None and spec.task != task:
         raise CheckpointError(f"{path}: was trained for task {spec.task!r}, not for {task!r}")
     record = build(TrainingRecord, sections["record"], f"{path}: record")
-    return Checkpoint(kind, sections["network"], spec, sections["preprocessing"], record, weights)
+    return Checkpoint(
+        cast(Kind, held), sections["network"], spec, sections["preprocessing"], record, weights
+    )
 
 
 def checkpoint_kind(path: Path) -> str:

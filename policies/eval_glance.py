@@ -52,6 +52,11 @@ class Line:
         return row.score_ratio if row else None
 
     @property
+    def twin(self) -> str | None:
+        """The first twin's policy."""
+        return self.twins[0].cell.policy if self.twins else None
+
+    @property
     def twin_of_clean(self) -> Interval | None:
         """The first twin by itself in the unchanged world."""
         return self.twins[0].score_ratio if self.twins else None
@@ -62,10 +67,11 @@ class Line:
         return [*self.by_mask.values(), *self.twins][0].success is not None
 
 
-RATIOS: dict[str, Callable[[Line], Interval | None]] = {
-    "`samg` / `oracle`": lambda line: line.of_oracle,
-    "`samg` / clean `oracle`": lambda line: line.of_clean,
-    (OF_TWIN := "twin / clean twin"): lambda line: line.twin_of_clean,
+# By name: whose each is, and the ratio itself.
+RATIOS: dict[str, Callable[[Line], tuple[str | None, Interval | None]]] = {
+    "`samg` / `oracle`": lambda line: (line.policy, line.of_oracle),
+    "`samg` / clean `oracle`": lambda line: (line.policy, line.of_clean),
+    "twin / clean twin": lambda line: (line.twin, line.twin_of_clean),
 }
 
 
@@ -101,8 +107,8 @@ def ratios_table(lines: Sequence[Line]) -> str:
         for name, ratio in RATIOS.items():
             by_policy: dict[str | None, dict[str, float]] = {}
             for line in lines:
-                if line.has_success == has_success and (found := ratio(line)) is not None:
-                    whose = line.twins[0].cell.policy if name == OF_TWIN else line.policy
+                whose, found = ratio(line)
+                if line.has_success == has_success and found is not None:
                     by_policy.setdefault(whose, {})[line.task] = found.mean
             for policy, known in by_policy.items():
                 least = min(known, key=lambda task: known[task])
@@ -137,7 +143,7 @@ def _cells(line: Line) -> list[str]:
     iou = "-" if samg is None or samg.mean_iou is None else f"{samg.mean_iou:.2f}"
     several = len(line.twins) > 1
     twins = [(f"{row.cell.policy}: " if several else "") + _score(row) for row in line.twins]
-    ratios = [interval(ratio(line)) for ratio in RATIOS.values()]
+    ratios = [interval(ratio(line)[1]) for ratio in RATIOS.values()]
     scores = [_score(line.by_mask.get(mask)) for mask in (SAMG, "oracle", "none")]
     return [line.task, line.policy or "-", *scores, "; ".join(twins) or "-", *ratios, iou]
 

@@ -85,9 +85,8 @@ def overall(records: Sequence[EpisodeRecord]) -> list[Overall]:
     for setting in dict.fromkeys(replace(cell, task=ALL) for cell in by_cell):
         cells = [replace(setting, task=task) for task in tasks]
         pairs = [pair for cell in cells if (pair := _with_base(cell, by_cell))]
-        if len(pairs) < 2:
-            continue
-        shared = sorted(set.intersection(*(own.keys() & base.keys() for own, base in pairs)))
+        seeds = [own.keys() & base.keys() for own, base in pairs]
+        shared = sorted(set.intersection(*seeds)) if seeds else []
         columns = [column for own, base in pairs if (column := _shares(own, base, shared))]
         if len(columns) < 2:
             continue
@@ -109,8 +108,7 @@ def score_ratio(
 
     :return: None without such seeds, or where the mean of ``base`` is not positive.
     """
-    over = {record.seed: score(record) for record in records}
-    under = {record.seed: score(record) for record in base}
+    over, under = _by_seed(records), _by_seed(base)
     shared = sorted(over.keys() & under.keys())
     if not shared:
         return None
@@ -151,8 +149,11 @@ def _with_base(
     """A combination's scores and its base's, by seed."""
     if cell not in by_cell or (base := base_of(cell, by_cell)) not in by_cell:
         return None
-    own, under = ({r.seed: score(r) for r in by_cell[one]} for one in (cell, base))
-    return own, under
+    return _by_seed(by_cell[cell]), _by_seed(by_cell[base])
+
+
+def _by_seed(records: Iterable[EpisodeRecord]) -> dict[int, float]:
+    return {record.seed: score(record) for record in records}
 
 
 def _shares(

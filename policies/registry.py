@@ -21,8 +21,6 @@ kinds: Registry[Callable[[Path, str | None], Policy]] = Registry(
 )
 """Loaders ``(path, task) -> Policy`` by the kind that a checkpoint tells of itself."""
 
-_STORED = f"a checkpoint that ships ({', '.join(acting())}), or the path of a .safetensors file"
-
 
 def load_policy(name_or_path: str | Path, task: str) -> Policy:
     """A policy that is ready to act.
@@ -36,18 +34,18 @@ def load_policy(name_or_path: str | Path, task: str) -> Policy:
     name = str(name_or_path)
     if name in policies.names():
         return policies.get(name)(task)
-    if not _is_stored(name):
+    if _stored_at(name) is None:
         raise ConfigError(
-            f"unknown policy {name!r}; choose one of: {', '.join(policies.names())}, {_STORED}"
+            f"unknown policy {name!r}; choose one of: {', '.join(policies.names())}, {_stored()}"
         )
     return load_stored(name, task)
 
 
 def load_stored(name_or_path: str | Path, task: str | None = None) -> Policy:
     """As :func:`load_policy`, for checkpoints alone. :param task: None takes any."""
-    if not _is_stored(str(name_or_path)):
-        raise ConfigError(f"unknown checkpoint {str(name_or_path)!r}; name {_STORED}")
-    path = shipped().get(str(name_or_path), Path(name_or_path))
+    path = _stored_at(str(name_or_path))
+    if path is None:
+        raise ConfigError(f"unknown checkpoint {str(name_or_path)!r}; name {_stored()}")
     kind = checkpoint_kind(path)
     if kind not in kinds.names():
         raise CheckpointError(
@@ -57,5 +55,11 @@ def load_stored(name_or_path: str | Path, task: str | None = None) -> Policy:
     return kinds.get(kind)(path, task)
 
 
-def _is_stored(name: str) -> bool:
-    return name in shipped() or name.endswith(".safetensors")
+def _stored_at(name: str) -> Path | None:
+    """The file that a checkpoint's name or path means."""
+    return shipped().get(name) or (Path(name) if name.endswith(".safetensors") else None)
+
+
+def _stored() -> str:
+    """What :func:`load_stored` takes, for messages."""
+    return f"a checkpoint that ships ({', '.join(acting())}), or the path of a .safetensors file"

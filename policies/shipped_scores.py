@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-from policies.checkpoint import Checkpoint, Kind, checkpoint_kind, load_checkpoint
+from policies.checkpoint import load_checkpoint
 from policies.checkpoints import acting, shipped
 
 # What scores are of, in the order in which people read them, and how files call it.
@@ -22,27 +21,20 @@ SOURCES = {
 @dataclass(frozen=True)
 class Scores:
     """One policy's. ``scores``: by what it was shown (:data:`SOURCES`), success rates in [0, 1]
-    or mean returns, as ``is_return`` says; ``episodes``: 0 where the file does not tell."""
+    or mean returns, as ``is_return`` says."""
 
     name: str
     is_return: bool
     scores: dict[str, float]
-    episodes: int
-
-
-def read(path: Path) -> Checkpoint:
-    """A checkpoint of any kind. :raises CheckpointError: it cannot be used."""
-    kind = cast(Kind, checkpoint_kind(path))  # another one is refused
-    return load_checkpoint(path, kind=kind)
 
 
 def scores_of(name: str, path: Path) -> Scores:
     """:raises CheckpointError: it cannot be used."""
-    told = dict(read(path).record.scores)
+    told = dict(load_checkpoint(path).record.scores)
     is_return = any(key.endswith("_return") for key in told)
     ending = "_return" if is_return else ""
     known = {shown: told[key + ending] for shown, key in SOURCES.items() if key + ending in told}
-    return Scores(name, is_return, known, int(told.get("episodes", 0)))
+    return Scores(name, is_return, known)
 
 
 def shipped_scores() -> list[Scores]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from policies.base import CAMERA_SIZE
 from policies.seeds import EVALUATION_SEEDS
@@ -154,7 +155,9 @@ class StudentConfig:
             )
 
 
-RECIPES = {
+Recipe = Literal["adroit", "dm_control"]
+DEFAULT_RECIPE: Recipe = "adroit"
+RECIPES: dict[str, StudentConfig] = {
     "adroit": StudentConfig(),
     # What has to be balanced needs more than what is grasped: speeds as an input, faults of the
     # strength that masks of thin things have, a teacher that comes back from a slip.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class StudentLearner:
         learning_rate: float,
         state_weight: float,
         average_decay: float,
-        shift_pad: int = 0,
+        shift_pad: int,
     ) -> None:
         self._network = network
         self._joints, self._states = joints, states
@@ -58,9 +59,8 @@ class StudentLearner:
         self._network.train()
         total = 0.0
         for _ in range(updates):
-            batch = dataset.sample(batch_size, rng)
-            images = self._shifted(batch.images, rng)
-            action_loss, state_loss = self._losses(batch, images)
+            batch = self._shifted(dataset.sample(batch_size, rng), rng)
+            action_loss, state_loss = self._losses(batch)
             self._optimizer.zero_grad(set_to_none=True)
             (action_loss + self._state_weight * state_loss).backward()
             self._optimizer.step()
@@ -69,17 +69,18 @@ class StudentLearner:
             total += action_loss.item()
         return total / updates
 
-    def _shifted(self, images: Tensor, rng: np.random.Generator) -> Tensor:
-        """As a camera shows them that was moved a little."""
+    def _shifted(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """As a camera shows it that was moved a little."""
         if not self._shift_pad:
-            return images
-        pad, size = self._shift_pad, (len(images), 2)
-        return shift(images, torch.from_numpy(rng.integers(-pad, pad, size, endpoint=True)))
+            return batch
+        pad, size = self._shift_pad, (len(batch.images), 2)
+        offsets = torch.from_numpy(rng.integers(-pad, pad, size, endpoint=True))
+        return replace(batch, images=shift(batch.images, offsets))
 
-    def _losses(self, batch: Batch, images: Tensor) -> tuple[Tensor, Tensor]:
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         joints = torch.from_numpy(self._joints(batch.joints.numpy()))
         states = torch.from_numpy(self._states(batch.states.numpy()))
-        code = self._network.encode(images)
+        code = self._network.encode(batch.images)
         actions = self._network.decode(code, joints)
         return F.mse_loss(actions, batch.labels), F.mse_loss(self._state_head(code), states)
 

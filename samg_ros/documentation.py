@@ -101,10 +101,10 @@ def perturbations_table() -> str:
 
 def policies_table() -> str:
     """Markdown table of the policies that ship."""
+    from policies.eval_table import markdown
     from policies.shipped_scores import cells, headings, shipped_scores
 
-    rows = [headings(), ["---"] * len(headings()), *map(cells, shipped_scores())]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(headings(), [cells(scores) for scores in shipped_scores()])
 
 
 def fill(text: str) -> str:

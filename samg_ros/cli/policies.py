@@ -11,8 +11,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from policies.checkpoint import load_checkpoint
 from policies.checkpoints import shipped
-from policies.shipped_scores import cells, headings, read, shipped_scores
+from policies.shipped_scores import cells, headings, shipped_scores
 from samg_ros.cli.wide_table import print_table
 from samg_ros.errors import CheckpointError
 
@@ -57,7 +58,7 @@ def described(name: str) -> dict:
         raise CheckpointError(
             f"no checkpoint {name!r}: neither a file nor one of {', '.join(shipped())}"
         )
-    stored = read(path)
+    stored = load_checkpoint(path)
     return {
         "kind": stored.kind,
         "spec": asdict(stored.spec),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -14,7 +14,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from policies.drqv2_config import DrQV2Config
 from policies.drqv2_resume import resumed_config
-from policies.student_config import RECIPES, StudentConfig
+from policies.student_config import DEFAULT_RECIPE, RECIPES, Recipe, StudentConfig
 from policies.teacher_config import TeacherConfig
 from policies.train_drqv2 import train_drqv2
 from policies.train_student import train_student
@@ -39,7 +39,7 @@ def student_command(defaults: StudentConfig) -> Callable[..., None]:
 
     def student(
         task: Positional[str],
-        recipe: Literal["adroit", "dm_control"] = "adroit",
+        recipe: Recipe = DEFAULT_RECIPE,
         config: OmitArgPrefixes[StudentConfig] = defaults,
     ) -> None:
         """Imitate a teacher from masked camera images and joint positions.
@@ -68,9 +68,9 @@ def drqv2(task: Positional[str], config: OmitArgPrefixes[DrQV2Config]) -> None:
 def main(argv: list[str]) -> int:
     """Run ``samg train teacher TASK``, and the same with ``student`` or ``drqv2``."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--recipe", default="adroit")
+    early.add_argument("--recipe", default=DEFAULT_RECIPE)
     named = early.parse_known_args(argv)[0].recipe  # an unknown one is refused below
-    student = student_command(RECIPES.get(named, StudentConfig()))
+    student = student_command(RECIPES.get(named, RECIPES[DEFAULT_RECIPE]))
     commands = {"teacher": teacher, "student": student, "drqv2": drqv2}
     tyro.extras.subcommand_cli_from_dict(commands, prog="samg train", args=argv)
     return 0

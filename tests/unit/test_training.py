@@ -138,18 +138,26 @@ def test_a_recipe_gives_defaults_that_options_override(monkeypatch: pytest.Monke
         train.main(["student", "walker_walk", "--recipe", "soup"])
 
 
-def test_training_on_labelled_masks_reduces_the_loss(episodes: list[Episode]) -> None:
-    torch.manual_seed(0)
-    dataset = Dataset(3, 40, episodes)
-    learner = StudentLearner(
-        StudentNet(StudentNetConfig(84, 3, joints=28, actions=28, features=32, hidden=32)),
+def learner_of(
+    network: StudentNet, dataset: Dataset, *, steps: int, shift_pad: int
+) -> StudentLearner:
+    return StudentLearner(
+        network,
         Normalizer.fit(dataset.joints, 0.01),
         Normalizer.fit(dataset.states, 0.01),
-        steps=60,
+        steps=steps,
         learning_rate=1e-3,
         state_weight=0.1,
         average_decay=0.9,
+        shift_pad=shift_pad,
     )
+
+
+def test_training_on_labelled_masks_reduces_the_loss(episodes: list[Episode]) -> None:
+    torch.manual_seed(0)
+    dataset = Dataset(3, 40, episodes)
+    network = StudentNet(StudentNetConfig(84, 3, joints=28, actions=28, features=32, hidden=32))
+    learner = learner_of(network, dataset, steps=60, shift_pad=0)
     rng = np.random.default_rng(0)
     with single_thread():
         losses = [learner.fit(dataset, updates=20, batch_size=16, rng=rng) for _ in range(3)]
@@ -169,16 +177,7 @@ def test_pictures_are_shifted_in_training_all_of_a_stack_alike(episodes: list[Ep
     marked.frames[..., 40, 30] = 255
     dataset = Dataset(3, 40, [marked])
     network = WatchedNet(StudentNetConfig(84, 3, joints=28, actions=28, features=8, hidden=8))
-    learner = StudentLearner(
-        network,
-        Normalizer.fit(dataset.joints, 0.01),
-        Normalizer.fit(dataset.states, 0.01),
-        steps=1,
-        learning_rate=1e-3,
-        state_weight=0.1,
-        average_decay=0.9,
-        shift_pad=2,
-    )
+    learner = learner_of(network, dataset, steps=1, shift_pad=2)
     learner.fit(dataset, updates=1, batch_size=64, rng=np.random.default_rng(0))
     places = [np.argwhere(stack == 255)[:, 1:] for stack in network.shown.numpy()]
     assert all(len(places_) == 9 and len(np.unique(places_, axis=0)) == 1 for places_ in places)
