@@ -6,7 +6,8 @@ Safetensors because loading it can run no code, and its header makes a torn file
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
@@ -102,7 +103,8 @@ def load_checkpoint(
 
 def checkpoint_kind(path: Path) -> str:
     """What a checkpoint says that it holds. :raises CheckpointError: it cannot be read."""
-    metadata, _ = _read(path)
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
     _check_format(metadata, path)
     return metadata.get("kind", "nothing that is named")
 
@@ -137,14 +139,21 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None
         raise CheckpointError(f"{path}: weights do not fit the network: {error}") from error
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A checkpoint's file, as safetensors opens it: it checks the length, and reads no tensor."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file")
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            yield file
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: truncated or not a checkpoint ({error})") from error
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    with _opened(path) as file:
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def _check_format(metadata: Mapping[str, str], path: Path) -> None:
