@@ -14,6 +14,7 @@ SOURCES = {
     "true masks": "oracle",
     "faulty masks": "oracle+noise",
     "raw picture": "none",
+    "raw, clean": "none_clean",
     "nothing": "black",
 }
 

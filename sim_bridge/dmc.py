@@ -85,7 +85,7 @@ def _flatten(observation: Mapping[str, Any]) -> np.ndarray:
 # (domain, tasks, controls, camera, target -> body); the camera is the one DMC-GB and SAM-G use.
 _SUITE: tuple[tuple[str, tuple[str, ...], CommandMode, str, dict[str, str]], ...] = (
     ("ball_in_cup", ("catch",), "effort", "cam0", {"cup": "cup", "ball": "ball"}),
-    ("cartpole", ("swingup",), "effort", "fixed", {"cartpole": "cart"}),
+    ("cartpole", ("balance", "swingup"), "effort", "fixed", {"cartpole": "cart"}),
     ("cheetah", ("run",), "effort", "side", {"cheetah": "torso"}),
     ("finger", ("spin",), "effort", "cam0", {"finger": "proximal", "spinner": "spinner"}),
     ("hopper", ("hop", "stand"), "effort", "cam0", {"hopper": "torso"}),

@@ -91,6 +91,7 @@ _PARTS = {
     "adroit_pen": _adroit(Part(geoms=("pen",)), Part(geoms=("top", "bot", "cli"))),
     "adroit_relocate": _adroit(Part(geoms=("sphere",))),
     "ball_in_cup_catch": _suite("ground", Part(bodies=("ball",))),
+    "cartpole_balance": _suite("floor"),
     "cartpole_swingup": _suite("floor"),
     "cheetah_run": _suite("ground"),
     "finger_spin": _suite(
