@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from drqv2_fixtures import SIZE, SPEC
 
+from policies import eval_statistics
 from policies.base import Observation, PolicySpec
+from policies.checkpoint import TrainingRecord
+from policies.checkpoints import shipped_students
 from policies.eval_config import EvalConfig, command, settings
 from policies.eval_folder import EvalFolder
 from policies.eval_records import Cell, Episode, EpisodeRecord
+from policies.student import StudentPolicy
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.frames import CameraFrame, FrameMask
 
 TOY = SPEC.name
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no interval is looked at closely, a page need not take its time."""
+    monkeypatch.setattr(eval_statistics, "RESAMPLES", 20)
 
 
 class CenteringPolicy:
@@ -61,6 +73,15 @@ class CountingMasker:
             lost = self._asked % 2 == 0
             found.append(_mask(np.zeros_like(mask.mask), "lost") if lost else mask)
         return found
+
+
+def changed_student(folder: Path, **spec: object) -> Path:
+    """The door's shipped student with another specification."""
+    path = folder / "changed.safetensors"
+    policy = StudentPolicy.load(shipped_students()["adroit_door"])
+    policy.spec = replace(policy.spec, **spec)  # type: ignore[arg-type]
+    policy.save(path, TrainingRecord("samg train student", 0, 0.0, {}, "source"))
+    return path
 
 
 def _mask(mask: np.ndarray, status: str) -> FrameMask:

@@ -80,6 +80,17 @@ def points(*pairs: tuple[float, float]) -> np.ndarray:
     return np.array(pairs, np.float32).reshape(-1, 2)
 
 
+def one_view(height: int = 60, width: int = 80) -> Reference:
+    """A ball and a cup in one picture, each with two part points."""
+    ball = disk(height, width, 20, 20, 9)
+    cup = disk(height, width, 55, 40, 14)
+    targets = (
+        Target("ball", ball, points((20, 20), (24.5, 17))),
+        Target("cup", cup, points((55, 40), (60, 44))),
+    )
+    return Reference((View(scene(1, height, width), targets),))
+
+
 def two_targets(height: int = 60, width: int = 80) -> Reference:
     """Two views. The ball has two part points and is in both, the cup has none and is in one."""
     ball = Target("ball", disk(height, width, 20, 20, 9), points((20, 20), (24.5, 17)))
