@@ -76,7 +76,7 @@ def _cells(row: Row) -> list[str]:
         cell.policy,
         cell.mask,
         cell.perturb,
-        f"of {row.episodes}" if success is None else f"{good} of {row.episodes}",
+        f"- of {row.episodes}" if success is None else f"{good} of {row.episodes}",
         "-" if success is None else interval(success.mean),
         "-" if success is None else interval(success.iqm),
         interval(row.episode_return.mean),

@@ -153,7 +153,7 @@ def test_returns_are_rows_without_success() -> None:
     (row,) = rows_of(return_records(WALK, [800.0, 900.0]))
     assert row.success is None and row.failed == ()
     both = "850.0 [800.0, 900.0] | 850.0 [800.0, 900.0]"
-    assert f"| of 2 | - | - | {both} | - | - | - |" in results_table([row])
+    assert f"| - of 2 | - | - | {both} | - | - | - |" in results_table([row])
 
 
 def test_intervals_have_digits_enough() -> None:
