@@ -11,7 +11,7 @@ import numpy as np
 
 from samg_ros.errors import SimulationError
 from sim_bridge.scene import Scene
-from sim_bridge.task import JointState, StepResult, TaskSpec
+from sim_bridge.task import JointState, StepResult, Task, TaskSpec
 
 if TYPE_CHECKING:
     from policies.drqv2_config import DrQV2Config
@@ -97,6 +97,19 @@ class DyingTask(BlockTask):
         if self._steps == 2:
             os._exit(7)
         return super().step(action)
+
+
+def random_return(task: Task, episodes: int) -> float:
+    """What uniformly random actions reach on average, on seeds from 0 on."""
+    rng, returns = np.random.default_rng(0), []
+    for seed in range(episodes):
+        result = task.reset(seed)
+        total = 0.0
+        while not result.done:
+            result = task.step(rng.uniform(-1, 1, 1))
+            total += result.reward
+        returns.append(total)
+    return float(np.mean(returns))
 
 
 def block_scene(episode_steps: int = EPISODE_STEPS) -> Scene:

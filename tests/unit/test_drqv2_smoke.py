@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+from drqv2_fixtures import random_return
 
 from policies.curves import read_curves
 from policies.drqv2_config import DrQV2Config
@@ -48,22 +48,10 @@ SMOKE = DrQV2Config(
 )
 
 
-def random_return(episodes: int) -> float:
-    """What uniformly random actions reach."""
-    task, rng, returns = make_task(TASK, height=16, width=16), np.random.default_rng(0), []
-    for seed in range(episodes):
-        result = task.reset(seed)
-        total = 0.0
-        while not result.done:
-            result = task.step(rng.uniform(-1, 1, 1))
-            total += result.reward
-        returns.append(total)
-    task.close()
-    return float(np.mean(returns))
-
-
 def test_cartpole_learns_to_balance(tmp_path: Path) -> None:
-    chance = random_return(20)
+    task = make_task(TASK, height=16, width=16)
+    chance = random_return(task, 20)
+    task.close()
     folder = train_drqv2(TASK, replace(SMOKE, runs=tmp_path), lambda *_: None).parent
     frames, returns = read_curves(folder)["evaluation/episode_return"]
     assert frames == [FRAMES // 2, FRAMES]

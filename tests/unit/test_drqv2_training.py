@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from drqv2_fixtures import BlockTask, block_scene, smoke_config
+from drqv2_fixtures import BlockTask, block_scene, random_return, smoke_config
 from masking_fixtures import features_of, random_dino, random_sam2, segmenter_of, two_targets
 
 from policies.batch_pictures import SamgPictures, WorkerPictures
@@ -64,20 +64,6 @@ def train(config: DrQV2Config, lines: list[str] | None = None) -> Path:
     return path.parent
 
 
-def random_return(episodes: int) -> float:
-    """What uniformly random actions reach on the toy."""
-    rng, returns = np.random.default_rng(0), []
-    for seed in range(episodes):
-        task = BlockTask()
-        result = task.reset(seed)
-        total = 0.0
-        while not result.done:
-            result = task.step(rng.uniform(-1, 1, 1))
-            total += result.reward
-        returns.append(total)
-    return float(np.mean(returns))
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short run that nobody disturbed."""
@@ -103,7 +89,7 @@ def test_it_learns(tmp_path: Path) -> None:
     folder = train(config, lines)
     results = json.loads((folder / "results.json").read_text())
     reached = results["record"]["scores"]["oracle_return"]
-    chance = random_return(100)
+    chance = random_return(BlockTask(), 100)
     assert chance < 10 and reached > chance + 5  # of 20
     assert any("evaluation: return" in line for line in lines)
     losses = read_curves(folder)["update/stddev"][1]
