@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,12 +84,30 @@ class Probe(Node):
 
     def call(self, srv_type: type, name: str, request: Any = None) -> Any:
         """Call a service. :return: its response."""
-        if name not in self._callers:
-            self._callers[name] = self.create_client(srv_type, name)
-        client = self._callers[name]
-        self.wait_for(client.service_is_ready, f"service {name}")
+        client = self._caller(srv_type, name)
         future = client.call_async(srv_type.Request() if request is None else request)
         return self.wait_for(lambda: future.done() and future.result(), f"answer of {name}")
+
+    def ask(self, srv_type: type, name: str) -> Any:
+        """Call a service that changes nothing, again and again until it answers: what a server
+        says to a client that it has only just met may be lost. :return: its response."""
+        client = self._caller(srv_type, name)
+        asked: list[Any] = []
+        rounds = count()
+
+        def answered() -> Any:
+            if next(rounds) % 200 == 0:
+                asked.append(client.call_async(srv_type.Request()))
+            return next((future.result() for future in asked if future.done()), None)
+
+        return self.wait_for(answered, f"answer of {name}")
+
+    def _caller(self, srv_type: type, name: str) -> Any:
+        """A client whose service is there."""
+        if name not in self._callers:
+            self._callers[name] = self.create_client(srv_type, name)
+        self.wait_for(self._callers[name].service_is_ready, f"service {name}")
+        return self._callers[name]
 
     def set_parameter(self, node: str, name: str, value: Any) -> bool:
         """:return: whether the node accepts it."""

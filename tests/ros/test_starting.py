@@ -60,7 +60,7 @@ class Managed:
         return self.probe.call(ChangeState, f"/{self.name}/change_state", request).success
 
     def state(self) -> int:
-        return self.probe.call(GetState, f"/{self.name}/get_state").current_state.id
+        return self.probe.ask(GetState, f"/{self.name}/get_state").current_state.id
 
     def listens(self) -> bool:
         infos = self.probe.get_subscriptions_info_by_topic(f"/{self.name}/in")
