@@ -21,7 +21,7 @@ TASK = "cartpole_balance"
 FRAMES = 20_000
 
 # Small pictures and networks, an update each control step and a short horizon: on one core the
-# publication's configuration would take hours.
+# publication's configuration would take days.
 SMOKE = DrQV2Config(
     mask="oracle",
     frames=FRAMES,
