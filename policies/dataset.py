@@ -68,6 +68,11 @@ class Dataset:
         """float32 [N, D] of all steps so far."""
         return self._states[: self._length]
 
+    @property
+    def labels(self) -> np.ndarray:
+        """float32 [N, A] of all steps so far."""
+        return self._labels[: self._length]
+
     def __len__(self) -> int:
         return self._length
 

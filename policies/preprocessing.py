@@ -51,12 +51,14 @@ class Normalizer:
 @dataclass(frozen=True)
 class StudentPreprocessing:
     """``image_size``: side of the network's picture in pixels; ``joints``: in rad or m;
-    ``frame_gap``: control steps between the entries of a stack."""
+    ``frame_gap``: control steps between the entries of a stack; ``offset_scale``: of
+    :class:`policies.joint_offsets.JointOffsets`, None where the network names actions."""
 
     image_size: int
     frame_stack: int
     joints: Normalizer
     frame_gap: int = 1
+    offset_scale: tuple[float, ...] | None = None
 
     def frame(self, image: np.ndarray) -> np.ndarray:
         """One camera image as the network takes it.

@@ -20,10 +20,11 @@ from policies.checkpoint import (
     save_checkpoint,
 )
 from policies.checkpoints import choose, shipped_raw_students, shipped_students
+from policies.joint_offsets import JointOffsets
 from policies.networks import StudentNet, StudentNetConfig
 from policies.preprocessing import FrameStack, Normalizer, StudentPreprocessing
 from policies.registry import kinds, policies
-from samg_ros.errors import CheckpointError
+from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.threads import single_thread
 
 
@@ -36,6 +37,8 @@ class StudentPolicy:
         self.spec = spec
         self.preprocessing = preprocessing
         self.network = network.eval()
+        scale = preprocessing.offset_scale
+        self._offsets = JointOffsets.of(spec, scale) if scale else None
         self._images, self._joints = (
             FrameStack(preprocessing.frame_stack, preprocessing.frame_gap) for _ in range(2)
         )
@@ -52,7 +55,10 @@ class StudentPolicy:
         network = StudentNet(build(StudentNetConfig, stored.network, f"{path}: network"))
         _check_sizes(stored.spec, preprocessing, network.config, path)
         load_weights(network, stored, path)
-        return cls(stored.spec, preprocessing, network)
+        try:
+            return cls(stored.spec, preprocessing, network)
+        except ConfigError as error:
+            raise CheckpointError(f"{path}: preprocessing cannot be used: {error}") from error
 
     def save(self, path: Path, record: TrainingRecord) -> None:
         """Write a checkpoint that :meth:`load` reads.
@@ -90,7 +96,8 @@ class StudentPolicy:
         images, joints = self._images.push(frame), self._joints.push(position[None])
         with torch.inference_mode(), single_thread():
             batch = torch.from_numpy(images)[None], torch.from_numpy(joints)[None]
-            return self.network(*batch)[0].numpy()
+            action = self.network(*batch)[0].numpy()
+        return self._offsets.action(action, observation.joints) if self._offsets else action
 
 
 @policies.register("student")

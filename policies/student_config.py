@@ -133,6 +133,11 @@ class StudentConfig:
         "what changed within a stack, in pictures and joint positions, is an input of its own: "
         "for tasks that need speeds",
     )
+    offsets: bool = parameter(
+        False,
+        "the network tells position commands as offsets from where the joints are: for joints "
+        "that move by a small part of their range in a control step",
+    )
     camera_size: int = parameter(
         CAMERA_SIZE,
         "side of the camera's picture in training; a smaller one is faster, scores are always "

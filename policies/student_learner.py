@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from policies.augmentation import shift
 from policies.dataset import Batch, Dataset
+from policies.joint_offsets import JointOffsets
 from policies.networks import StudentNet
 from policies.preprocessing import Normalizer
 
@@ -26,6 +27,7 @@ class StudentLearner:
     :param state_weight: weight of the state loss beside the action loss.
     :param average_decay: decay a step of the running average of weights.
     :param shift_pad: pictures are shifted by up to so many pixels, a stack's all alike.
+    :param offsets: what the network tells instead of actions; None: actions.
     """
 
     def __init__(
@@ -39,11 +41,12 @@ class StudentLearner:
         state_weight: float,
         average_decay: float,
         shift_pad: int,
+        offsets: JointOffsets | None = None,
     ) -> None:
         self._network = network
         self._joints, self._states = joints, states
         self._state_weight, self._average_decay = state_weight, average_decay
-        self._shift_pad = shift_pad
+        self._shift_pad, self._offsets = shift_pad, offsets
         self._state_head = nn.Linear(network.config.features, len(states.mean))
         parameters = [*network.parameters(), *self._state_head.parameters()]
         self._optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
@@ -55,7 +58,8 @@ class StudentLearner:
     def fit(
         self, dataset: Dataset, updates: int, batch_size: int, rng: np.random.Generator
     ) -> float:
-        """``updates`` gradient steps. :return: mean action loss, squared, in action units."""
+        """``updates`` gradient steps. :return: mean action loss, squared, in action units, or
+        in those of the offsets."""
         self._network.train()
         total = 0.0
         for _ in range(updates):
@@ -82,7 +86,13 @@ class StudentLearner:
         states = torch.from_numpy(self._states(batch.states.numpy()))
         code = self._network.encode(batch.images)
         actions = self._network.decode(code, joints)
-        return F.mse_loss(actions, batch.labels), F.mse_loss(self._state_head(code), states)
+        return F.mse_loss(actions, self._labels(batch)), F.mse_loss(self._state_head(code), states)
+
+    def _labels(self, batch: Batch) -> Tensor:
+        if not self._offsets:
+            return batch.labels
+        offsets = self._offsets.offset(batch.labels.numpy(), batch.joints[:, -1].numpy())
+        return torch.from_numpy(offsets)
 
     @torch.no_grad()
     def _update_average(self) -> None:

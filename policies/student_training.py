@@ -16,6 +16,7 @@ import torch
 from policies.base import CAMERA_SIZE, PolicySpec
 from policies.collect import Drive, collect
 from policies.dataset import Dataset, Episode
+from policies.joint_offsets import JointOffsets
 from policies.networks import StudentNet, StudentNetConfig
 from policies.preprocessing import Normalizer, StudentPreprocessing
 from policies.seeds import training_seed
@@ -40,23 +41,30 @@ class StudentTraining:
         self._views = training_views(config.mask, config.maskings, config.mask_faults)
         self._rng = np.random.default_rng(config.seed)
         self._episodes_done = 0
+        spec = PolicySpec.from_task(
+            task.spec,
+            image_size=CAMERA_SIZE,
+            frame_stack=config.frame_stack,
+            mask=config.mask,
+        )
+        if config.offsets:
+            JointOffsets.check(spec)
         first = self._round(None, round_=0)
         # A round overshoots by less than its last episode.
         most = (config.iterations - 1) * (config.round_frames + task.spec.episode_steps)
         capacity = sum(len(episode.labels) for episode in first) + most
         self._dataset = Dataset(config.frame_stack, capacity, first, config.frame_gap)
         joints = Normalizer.fit(self._dataset.joints, _STD_FLOOR)
-        self._learner = self._make_learner(task, joints)
-        self.policy = StudentPolicy(
-            PolicySpec.from_task(
-                task.spec,
-                image_size=CAMERA_SIZE,
-                frame_stack=config.frame_stack,
-                mask=config.mask,
-            ),
-            StudentPreprocessing(config.image_size, config.frame_stack, joints, config.frame_gap),
-            self._learner.average,
+        offsets = self._fit_offsets(spec) if config.offsets else None
+        self._learner = self._make_learner(spec, joints, offsets)
+        preprocessing = StudentPreprocessing(
+            config.image_size,
+            config.frame_stack,
+            joints,
+            config.frame_gap,
+            offsets.scale if offsets else None,
         )
+        self.policy = StudentPolicy(spec, preprocessing, self._learner.average)
 
     def run(self, report: Callable[[int, str], None]) -> dict[str, list[float]]:
         """All rounds. :return: mean loss, and the share of episodes that succeeded, by round."""
@@ -98,13 +106,18 @@ class StudentTraining:
         self._episodes_done += 1
         return collect(self._scene, self._views, self._teacher, student, drive, c.image_size, seed)
 
-    def _make_learner(self, task: Task, joints: Normalizer) -> StudentLearner:
+    def _fit_offsets(self, spec: PolicySpec) -> JointOffsets:
+        return JointOffsets.fit(spec, self._dataset.labels, self._dataset.joints)
+
+    def _make_learner(
+        self, spec: PolicySpec, joints: Normalizer, offsets: JointOffsets | None
+    ) -> StudentLearner:
         c = self._config
         sizes = StudentNetConfig(
             image_size=c.image_size,
             frame_stack=c.frame_stack,
-            joints=len(task.spec.proprioception),
-            actions=task.spec.action_size,
+            joints=len(spec.joint_names),
+            actions=len(spec.actuated_joints),
             motion=c.motion,
         )
         return StudentLearner(
@@ -116,4 +129,5 @@ class StudentTraining:
             state_weight=c.state_weight,
             average_decay=c.average_decay,
             shift_pad=c.shift_pad,
+            offsets=offsets,
         )
