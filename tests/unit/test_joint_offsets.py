@@ -1,4 +1,4 @@
-"""Offsets from joint positions: there and back, limits, what is refused, a student that uses them."""
+"""Offsets from joint positions: there and back, limits, refusals, a student that uses them."""
 
 from __future__ import annotations
 
