@@ -39,6 +39,7 @@ _HELD = (0.02, 0.03)  # where the fingers are when there is a peg between them
 _LIFT_STEP_M, _SINK_STEP_M = 0.05, 0.04
 _SWUNG_RAD = 0.65  # so near to upright that the hand can do the rest
 _UPRIGHT_RAD = 0.06
+_SINKING_RAD = (0.05, 0.2)  # from here on it is set down: wholly, and not at all
 _HAND_PITCH_RAD = (-0.3, 0.7)  # what the wrist reaches everywhere; 0 points down, 1.57 forward
 
 
@@ -108,16 +109,24 @@ def _grip(now: ArmState, axis: np.ndarray) -> Move:
     to_grip = now.peg + _GRIP_M * axis - now.tcp
     turn = _turn_to(now, heading, pitch=0.0)
     ahead, aside = abs(to_grip @ heading), abs(to_grip @ np.cross(_UP, heading))
-    if aside < 0.01 and ahead < 0.015 and abs(to_grip[2]) < 0.01:
+    if aside < 0.012 and ahead < 0.025 and abs(to_grip[2]) < 0.012:
         return Move(to_grip, turn, _LOOSE)
-    if now.joints[-2] < 0.035:  # the fingers must be open before they go down
+    if now.joints[-2] < 0.031:  # the fingers must be open before they go down
         return Move(0.03 * _UP, np.zeros(3), _OPEN)
-    if aside < 0.012 and ahead < 0.04 and np.linalg.norm(turn) < 0.2:
-        return Move(to_grip, turn, _OPEN)
-    above = to_grip + _HOVER_M * _UP
-    if now.tcp[2] < now.peg[2] + 0.04:  # first up, or the fingers would push the peg
-        above[:2] = 0
-    return Move(1.5 * above, turn, _OPEN)
+    step = to_grip + _hover(ahead, aside, turn) * _UP
+    # Too low, it goes up before it goes on, or the fingers would push the peg.
+    step[:2] *= np.clip(1 - step[2] / 0.03, 0, 1)
+    return Move(1.3 * step, turn, _OPEN)
+
+
+def _hover(ahead: float, aside: float, turn: np.ndarray) -> float:
+    """Height above the grip, m: the lower, the better the fingers are aligned with the peg.
+
+    A funnel and not a threshold, or a learner that sees a little less well than the expert would
+    stand still where half of what it was told was *up* and half *down*.
+    """
+    off = max(aside - 0.008, ahead - 0.03, 0.1 * (float(np.linalg.norm(turn)) - 0.15), 0.0)
+    return min(_HOVER_M, 3 * off)
 
 
 def _raise(now: ArmState, axis: np.ndarray, along: float) -> Move:
@@ -132,10 +141,9 @@ def _raise(now: ArmState, axis: np.ndarray, along: float) -> Move:
     if abs(lean) > _SWUNG_RAD or rise > _LIFT_STEP_M:
         return Move(lift, _turn_to(now, heading, pitch), _LOOSE)
     turn = _turn_to(now, heading, pitch + lean)
-    if abs(lean) > _UPRIGHT_RAD:
-        return Move(lift, turn, _HARD)
     down = PEG_HALF_LENGTH - 0.002 - now.peg[2]  # a little too far: the table ends it
-    return Move(np.clip(down, -0.05, 0.05) * _UP, turn, _HARD)
+    share = np.clip((_SINKING_RAD[1] - abs(lean)) / (_SINKING_RAD[1] - _SINKING_RAD[0]), 0, 1)
+    return Move((1 - share) * lift + share * np.clip(down, -0.05, 0.05) * _UP, turn, _HARD)
 
 
 def _turn_to(now: ArmState, heading: np.ndarray, pitch: float) -> np.ndarray:
