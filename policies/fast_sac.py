@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3 import SAC
+from stable_baselines3.common.logger import Logger
 
 from policies.numpy_mlp import NumpyMlp
 
@@ -49,6 +50,8 @@ class FastSAC(SAC):
     def __init__(self, *args: Any, average_decay: float, **kwargs: Any) -> None:
         self._average_decay = average_decay
         super().__init__(*args, **kwargs)
+        # Its own default logs nothing either, but leaves an empty folder in /tmp.
+        self.set_logger(Logger(folder=None, output_formats=[]))
 
     def _setup_model(self) -> None:
         super()._setup_model()

@@ -98,8 +98,13 @@ def killed_after(rounds: int, config: TeacherConfig) -> Path:
     return folder
 
 
-def test_it_learns_and_leaves_a_run_folder(tmp_path: Path) -> None:
+def test_it_learns_and_leaves_a_run_folder(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
     path, lines = train(TeacherConfig(sac=replace(SAC, rounds=8), runs=tmp_path))
+    assert not list(elsewhere.glob("SB3*")), "stable-baselines3 leaves nothing behind"
     returns = [float(line.split()[3].rstrip(",")) for line in lines]
     assert len(returns) == 8 and max(returns) > 35 > returns[0]
     files = {item.name for item in path.parent.iterdir()}
