@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from harness import BRIDGE, RELIABLE, Stage, open_stage, with_stamp
+from harness import BRIDGE, Stage, open_stage
+from messages import with_stamp
+from probe import RELIABLE
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter

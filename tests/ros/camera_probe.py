@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import count
 
 import numpy as np
-from harness import MASKER, Stage, image, picture, with_stamp
+from harness import MASKER, Stage
+from messages import image, picture, with_stamp
 from sensor_msgs.msg import Image
 
 from samg_ros.ros import qos

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from bridge_probe import HEIGHT, NEVER_S, WIDTH, Bridge, open_bridges, spec_of
 from diagnostic_msgs.msg import DiagnosticStatus
-from harness import stamps, with_stamp
+from messages import stamps, with_stamp
 from sensor_msgs.msg import JointState
 
 from samg_ros.ros.stamps import from_ns, to_ns

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from bridge_probe import Bridge, open_bridges, spec_of
 from diagnostic_msgs.msg import DiagnosticStatus
-from harness import stamps, with_stamp
+from messages import stamps, with_stamp
 from sensor_msgs.msg import JointState
 
 from samg_ros.ros.diagnostics import status_values

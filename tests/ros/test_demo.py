@@ -15,7 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from harness import DEADLINE_S, MARK, command_of, marked, on_disk, private_environment
+from harness import MARK, command_of, marked, private_environment
+from messages import on_disk
+from probe import DEADLINE_S
 
 from samg_ros.cli import main
 from samg_ros.pipeline import topics

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from camera_probe import NAMES, Camera, new_stamp, open_cameras, settled
-from harness import MASKER, Stage, image, open_stage, picture, pixels, stamps, with_stamp
+from harness import MASKER, Stage, open_stage
+from messages import image, picture, pixels, stamps, with_stamp
 from sensor_msgs.msg import Image
 
 from samg_ros.errors import WeightsError

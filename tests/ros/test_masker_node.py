@@ -7,7 +7,8 @@ from itertools import count
 
 import numpy as np
 import pytest
-from harness import MASKER, Stage, image, open_stage, picture, pixels, with_stamp
+from harness import MASKER, Stage, open_stage
+from messages import image, picture, pixels, with_stamp
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
-from harness import POLICY, Stage, image, open_stage, picture, stamps, with_stamp
+from harness import POLICY, Stage, open_stage
+from messages import image, picture, stamps, with_stamp
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray

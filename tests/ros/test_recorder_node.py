@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from harness import RECORDER, RELIABLE, Stage, image, on_disk, open_stage, picture
+from harness import RECORDER, Stage, open_stage
 from mcap.reader import make_reader
+from messages import image, on_disk, picture
+from probe import RELIABLE
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory

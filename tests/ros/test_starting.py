@@ -6,9 +6,10 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from harness import BRIDGE, MASKER, POLICY, RECORDER, Stage, image, open_stage, picture
+from harness import BRIDGE, MASKER, POLICY, RECORDER, Stage, open_stage
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from messages import image, picture
 from sensor_msgs.msg import Image, JointState
 
 from samg_ros.ros import qos
