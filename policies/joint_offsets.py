@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policies.base import PolicySpec
+from samg_ros.commands import as_action
 from samg_ros.errors import ConfigError
 
 _LEAST_SCALE = 1e-3  # of an action's unit: a joint that the teacher never moved
@@ -81,5 +82,4 @@ class JointOffsets:
 
     def _present(self, joints: np.ndarray) -> np.ndarray:
         """The action whose command is where the joints are; beyond [-1, 1] past their limits."""
-        low, high = np.asarray(self.low), np.asarray(self.high)
-        return (joints[..., list(self.actuated)] - (low + high) / 2) / ((high - low) / 2)
+        return as_action(joints[..., list(self.actuated)], self.low, self.high)

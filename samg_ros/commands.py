@@ -31,5 +31,11 @@ def action_to_command(action: np.ndarray, low, high) -> np.ndarray:
 
 def command_to_action(values: np.ndarray, low, high) -> np.ndarray:
     """Inverse of :func:`action_to_command`; values beyond the limits are clipped to them."""
+    return np.clip(as_action(values, low, high), -1.0, 1.0)
+
+
+def as_action(values: np.ndarray, low, high) -> np.ndarray:
+    """Values in the units of a command, float [..., A], in those of actions, float64 [..., A]:
+    [low, high] becomes [-1, 1], and what lies beyond the limits lies beyond them still."""
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
-    return np.clip((values - (low + high) / 2) / ((high - low) / 2), -1.0, 1.0)
+    return (values - (low + high) / 2) / ((high - low) / 2)

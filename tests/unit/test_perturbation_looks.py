@@ -11,9 +11,7 @@ import pytest
 from perturbation_fixtures import ARM, save_table
 
 from samg_ros.errors import ImageError
-from sim_bridge.perturbations import (
-    make_perturbation,
-)
+from sim_bridge.perturbations import make_perturbation
 from sim_bridge.scene import Scene
 from sim_bridge.task import Task, make_task
 
