@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from policies.pixels import to_float
 from samg_ros.parameters import parameter, validate
 
 # How much larger than what changes a change is made, so that a network heeds it from the start:
@@ -89,9 +90,7 @@ class StudentNet(nn.Module):
         :param images: uint8 [B, 3 * frame_stack, S, S], oldest frame first.
         :return: float32 [B, features]. Masked-out pixels are 0 and stay 0, so they say nothing.
         """
-        # One copy, in the layout in which a CPU trains twice as fast (29 against 60 ms a step).
-        pixels = images.to(torch.float32, memory_format=torch.channels_last)
-        pixels.div_(255.0)
+        pixels = to_float(images).div_(255.0)
         if not self.config.motion:
             return self.trunk(pixels)
         first, rest = cast(nn.Conv2d, self.trunk[0]), self.trunk[1:]

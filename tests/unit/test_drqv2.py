@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from policies.augmentation import random_offsets, shift
+from policies.augmentation import cropped, gathered, random_offsets, shift
 from policies.drqv2 import METRICS, DrQV2Agent, noisy
 from policies.drqv2_config import DrQV2Config
 from policies.drqv2_networks import Critic, DrQV2Net
@@ -37,7 +37,8 @@ def batch(size: int = 8, seed: int = 0) -> ReplayBatch:
 
 
 class TestAugmentation:
-    def test_is_padding_by_replication_and_a_random_crop(self) -> None:
+    @pytest.mark.parametrize("shift", [shift, cropped, gathered])
+    def test_is_padding_by_replication_and_a_random_crop(self, shift) -> None:
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(256, (16, 9, 20, 24), generator=generator).to(torch.uint8)
         offsets = random_offsets(16, 4, generator)
