@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,14 +12,13 @@ import torch
 from torch import Tensor
 
 from policies.preprocessing import Normalizer
+from policies.state_file import StateFile
 from samg_ros.errors import CheckpointError
-from samg_ros.offline.atomic import replacing
 
 if TYPE_CHECKING:
     from policies.fast_sac import FastSAC
 
-FILE = "training.pt"
-_FORMAT_VERSION = 2
+_VERSION = "teacher 3"
 _ROWS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
@@ -96,7 +94,7 @@ class SacStore:
     """``training.pt`` in a run's folder, of the task called ``task`` (None: of any)."""
 
     def __init__(self, folder: Path, task: str | None) -> None:
-        self._path, self._task = folder / FILE, task
+        self._file, self._task = StateFile(folder, _VERSION), task
 
     def save(self, model: FastSAC, progress: SacProgress, normalizer: Normalizer) -> None:
         """Write the state; a process that is killed meanwhile leaves the one before it.
@@ -106,7 +104,6 @@ class SacStore:
         buffer: Any = model.replay_buffer
         _, keys, *others = np.random.get_state()
         state = {
-            "format_version": _FORMAT_VERSION,
             "task": self._task,
             "returns": progress.returns,
             "weights": progress.weights,
@@ -123,25 +120,11 @@ class SacStore:
             "torch_random": torch.get_rng_state(),
             "numpy_random": [torch.from_numpy(keys), *others],
         }
-        with replacing(self._path) as temporary:
-            torch.save(state, temporary)
+        self._file.save(state)
 
     def load(self) -> StoredSac:
-        """:raises CheckpointError: there is no state, or it is torn."""
-        if not self._path.is_file():
-            raise CheckpointError(
-                f"{self._path}: no such file; the run ended before its first round: start anew"
-            )
-        try:
-            state = torch.load(self._path, map_location="cpu", weights_only=True)
-        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-            raise CheckpointError(f"{self._path}: truncated or no state ({error})") from error
-        if not isinstance(state, dict) or state.get("format_version") != _FORMAT_VERSION:
-            raise CheckpointError(f"{self._path}: not a teacher's training state of this release")
-        if self._task not in (None, state["task"]):
-            raise CheckpointError(
-                f"{self._path}: trains for task {state['task']!r}, not for {self._task!r}"
-            )
+        """:raises CheckpointError: see :meth:`StateFile.load`."""
+        state = self._file.load(self._task)
         progress = SacProgress(state["returns"], state["weights"], state["duration_s"])
         normalizer = Normalizer(**{name: tuple(v) for name, v in state["normalizer"].items()})
-        return StoredSac(progress, normalizer, state, self._path)
+        return StoredSac(progress, normalizer, state, self._file.path)

@@ -149,6 +149,11 @@ class StudentConfig:
     evaluation_episodes: int = parameter(
         20, "held-out episodes for each score", low=1, high=len(EVALUATION_SEEDS)
     )
+    resume: Path | None = parameter(
+        None,
+        "folder of a run that was broken off: go on after its last round, under its own "
+        "configuration",
+    )
     runs: Path = parameter(Path("runs/train"), "where the run's folder is made")
 
     def __post_init__(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,6 +74,24 @@ class StudentLearner:
             self._update_average()
             total += action_loss.item()
         return total / updates
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on, but for what draws the batches."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to what :meth:`state_dict` gave."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "network": self._network,
+            "state_head": self._state_head,
+            "average": self.average,
+            "optimizer": self._optimizer,
+            "schedule": self._schedule,
+        }
 
     def _shifted(self, batch: Batch, rng: np.random.Generator) -> Batch:
         """As a camera shows it that was moved a little."""

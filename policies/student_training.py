@@ -7,8 +7,10 @@ pre-processing. Its twin for comparison learns from the picture as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from policies.seeds import training_seed
 from policies.student import StudentPolicy
 from policies.student_config import StudentConfig
 from policies.student_learner import StudentLearner
+from policies.student_store import StudentStore
 from policies.teacher import Teacher
 from policies.training_view import training_views
 from sim_bridge.scene import Scene
@@ -32,55 +35,92 @@ _STD_FLOOR = 0.01  # rad or m: less than this is not worth telling apart
 
 
 class StudentTraining:
-    """The DAgger loop. ``policy`` drives with the student's running average of weights."""
+    """The DAgger loop. ``policy`` drives with the student's running average of weights.
 
-    def __init__(self, task: Task, teacher: Teacher, config: StudentConfig) -> None:
+    Its state is stored after every round. Going on from it gives what a run that was never broken
+    off gives, on the same machine.
+
+    :param store: where the state is kept.
+    :param resume: go on with the one that lies there, of a training with the same configuration.
+    :raises CheckpointError: there is none that could be used.
+    :raises ConfigError: offsets, for a task whose commands are no positions of joints it sees.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        teacher: Teacher,
+        config: StudentConfig,
+        store: StudentStore,
+        *,
+        resume: bool = False,
+    ) -> None:
         torch.manual_seed(config.seed)
-        self._config, self._teacher = config, teacher
+        self._begun, self._before_s = time.monotonic(), 0.0
+        self._config, self._teacher, self._store = config, teacher, store
         self._scene = Scene(task)
         self._views = training_views(config.mask, config.maskings, config.mask_faults)
         self._rng = np.random.default_rng(config.seed)
-        self._episodes_done = 0
-        spec = PolicySpec.from_task(
-            task.spec,
-            image_size=CAMERA_SIZE,
-            frame_stack=config.frame_stack,
-            mask=config.mask,
-        )
-        if config.offsets:
-            JointOffsets.check(spec)
-        first = self._round(None, round_=0)
-        # A round overshoots by less than its last episode.
-        most = (config.iterations - 1) * (config.round_frames + task.spec.episode_steps)
-        capacity = sum(len(episode.labels) for episode in first) + most
-        self._dataset = Dataset(config.frame_stack, capacity, first, config.frame_gap)
-        joints = Normalizer.fit(self._dataset.joints, _STD_FLOOR)
-        offsets = self._fit_offsets(spec) if config.offsets else None
-        self._learner = self._make_learner(spec, joints, offsets)
-        preprocessing = StudentPreprocessing(
-            config.image_size,
-            config.frame_stack,
-            joints,
-            config.frame_gap,
-            offsets.scale if offsets else None,
-        )
-        self.policy = StudentPolicy(spec, preprocessing, self._learner.average)
+        self._rounds_done, self._episodes_done = 0, 0
+        self._curves: dict[str, list[float]] = {"action loss": [], "training success": []}
+        stored = store.load() if resume else None
+        spec = self._make_spec(task)
+        first = store.episodes(0) if stored else self._round(None, 0)
+        self._dataset = self._make_dataset(first)
+        self.policy = self._make_policy(spec)
+        if stored:
+            self._go_back_to(*stored)
+        else:
+            self._keep(first)
 
     def run(self, report: Callable[[int, str], None]) -> dict[str, list[float]]:
-        """All rounds. :return: mean loss, and the share of episodes that succeeded, by round."""
+        """The rounds that are left.
+
+        :param report: called after each with its number, from 1, and a line about it.
+        :return: mean loss, and the share of episodes that succeeded, by round.
+        """
         c = self._config
-        curves: dict[str, list[float]] = {"action loss": [], "training success": []}
-        for round_ in range(1, c.iterations + 1):
+        while self._rounds_done < c.iterations:
+            self._rounds_done += 1
             loss = self._learner.fit(self._dataset, c.updates, c.batch_size, self._rng)
-            curves["action loss"].append(loss)
-            if round_ < c.iterations:
-                episodes = self._round(self.policy, round_)
-                for episode in episodes:
-                    self._dataset.add(episode)
+            self._curves["action loss"].append(loss)
+            episodes = []
+            if self._rounds_done < c.iterations:
+                episodes = self._round(self.policy, self._rounds_done)
+                self._add(episodes)
                 successes = fmean(episode.success for episode in episodes)
-                curves["training success"].append(successes)
-            report(round_, f"loss {loss:.4f}, {len(self._dataset)} frames")
-        return curves
+                self._curves["training success"].append(successes)
+            report(self._rounds_done, f"loss {loss:.4f}, {len(self._dataset)} frames")
+            self._keep(episodes)
+        return self._curves
+
+    @property
+    def duration_s(self) -> float:
+        """What it took so far, with what earlier runs took that it goes on with."""
+        return self._before_s + time.monotonic() - self._begun
+
+    def _keep(self, episodes: list[Episode]) -> None:
+        """:param episodes: of the round that is done."""
+        state = {
+            "learner": self._learner.state_dict(),
+            "random": self._rng.bit_generator.state,
+            "episodes_done": self._episodes_done,
+            "curves": self._curves,
+            "duration_s": self.duration_s,
+        }
+        self._store.save(self._rounds_done, episodes, state)
+
+    def _go_back_to(self, round_: int, state: Mapping[str, Any]) -> None:
+        for earlier in range(1, round_ + 1):
+            self._add(self._store.episodes(earlier))
+        self._learner.load_state_dict(state["learner"])
+        self._rng.bit_generator.state = state["random"]
+        self._rounds_done, self._episodes_done = round_, state["episodes_done"]
+        self._curves, self._before_s = state["curves"], state["duration_s"]
+
+    def _add(self, episodes: list[Episode]) -> None:
+        for episode in episodes:
+            self._dataset.add(episode)
 
     def _round(self, student: StudentPolicy | None, round_: int) -> list[Episode]:
         """Episodes until there are enough, or enough frames: they differ in length by task."""
@@ -106,8 +146,33 @@ class StudentTraining:
         self._episodes_done += 1
         return collect(self._scene, self._views, self._teacher, student, drive, c.image_size, seed)
 
-    def _fit_offsets(self, spec: PolicySpec) -> JointOffsets:
-        return JointOffsets.fit(spec, self._dataset.labels, self._dataset.joints)
+    def _make_spec(self, task: Task) -> PolicySpec:
+        c = self._config
+        spec = PolicySpec.from_task(
+            task.spec, image_size=CAMERA_SIZE, frame_stack=c.frame_stack, mask=c.mask
+        )
+        if c.offsets:
+            JointOffsets.check(spec)
+        return spec
+
+    def _make_dataset(self, first: list[Episode]) -> Dataset:
+        c, longest = self._config, self._scene.task.spec.episode_steps
+        # A round overshoots by less than its last episode.
+        most = (c.iterations - 1) * (c.round_frames + longest)
+        capacity = sum(len(episode.labels) for episode in first) + most
+        return Dataset(c.frame_stack, capacity, first, c.frame_gap)
+
+    def _make_policy(self, spec: PolicySpec) -> StudentPolicy:
+        """From the first round on: what inputs and outputs are scaled by comes from its data."""
+        c, data = self._config, self._dataset
+        joints = Normalizer.fit(data.joints, _STD_FLOOR)
+        offsets = JointOffsets.fit(spec, data.labels, data.joints) if c.offsets else None
+        self._learner = self._make_learner(spec, joints, offsets)
+        scale = offsets.scale if offsets else None
+        preprocessing = StudentPreprocessing(
+            c.image_size, c.frame_stack, joints, c.frame_gap, scale
+        )
+        return StudentPolicy(spec, preprocessing, self._learner.average)
 
     def _make_learner(
         self, spec: PolicySpec, joints: Normalizer, offsets: JointOffsets | None

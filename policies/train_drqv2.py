@@ -11,10 +11,11 @@ import torch
 
 from policies.batch_pictures import BatchPictures, SamgPictures, WorkerPictures
 from policies.drqv2_config import DrQV2Config
-from policies.drqv2_resume import resumed_config
 from policies.drqv2_run import DrQV2Run, Report
 from policies.drqv2_training import DrQV2Training
+from policies.resumed_config import resumed_config
 from policies.run_folder import RunFolder
+from policies.training_store import TrainingStore
 from policies.worker_view import WorkerView, plain_scene
 from samg_ros.masking.build import build_masker
 from samg_ros.masking.config import MaskerConfig
@@ -23,6 +24,9 @@ from samg_ros.models.base import choose_device
 from sim_bridge.scene import Scene
 from sim_bridge.task import tasks
 from sim_bridge.vector import VectorScenes
+
+MAY_CHANGE = ("frames",)
+"""What a resumed run may be told anew."""
 
 
 def train_drqv2(
@@ -44,8 +48,9 @@ def train_drqv2(
     if make_scene is None:
         tasks.get(task_name)  # an unknown name is told before anything is started
     resumed = config.resume
+    config = resumed_config(config, MAY_CHANGE)
     if resumed:
-        config = resumed_config(task_name, config, resumed)
+        TrainingStore(resumed).load(task_name)  # is it there, and this task's?
     device = choose_device(config.device)
     pictures, side = _pictures(task_name, config)
     # SAM-G masks in this process, for all environments at once; else the workers do it.

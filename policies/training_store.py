@@ -1,11 +1,10 @@
-"""A training's state on disk: everything that the next step depends on, replaced atomically.
+"""DrQ-v2's training on disk: everything that the next step depends on, replaced atomically.
 
 The replay is written once, in files of consecutive rows; each checkpoint adds those that are new.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,14 +12,13 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import torch
 
 from policies.replay import Replay, Rows
+from policies.state_file import StateFile
 from samg_ros.errors import CheckpointError
 from samg_ros.offline.atomic import replacing
 
-FILE = "training.pt"
-_FORMAT_VERSION = 1
+_VERSION = "drqv2 2"
 _FRAMES_A_FILE = 4096  # 87 MB of 84 px frames before compression
 
 
@@ -28,7 +26,7 @@ class TrainingStore:
     """``training.pt`` and ``replay/`` in a run's folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
+        self._state = StateFile(folder, _VERSION)
         self._replay = folder / "replay"
         self._files: list[tuple[int, int]] = []  # first row, and the row after the last
 
@@ -41,34 +39,18 @@ class TrainingStore:
         kept = [files for files in self._files if files[1] > replay.oldest]
         start = max(kept[-1][1] if kept else 0, replay.oldest)
         kept += self._write_rows(replay, start)
-        with replacing(self._path) as temporary:
-            torch.save(
-                {"format_version": _FORMAT_VERSION, "files": kept, "state": dict(state)}, temporary
-            )
+        self._state.save({**state, "files": kept})
         self._files = kept
         needed = {self._rows_path(first) for first, _ in kept}
         for path in self._replay.glob("*.npz"):
             if path not in needed:
                 path.unlink()
 
-    def load(self) -> dict[str, Any]:
-        """The last checkpoint's state.
-
-        :raises CheckpointError: there is none, it is torn, or another release's.
-        """
-        if not self._path.is_file():
-            raise CheckpointError(
-                f"{self._path}: no such file: the run ended before its first checkpoint; "
-                "start a new one"
-            )
-        try:
-            stored = torch.load(self._path, map_location="cpu", weights_only=True)
-        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-            raise CheckpointError(f"{self._path}: truncated or no checkpoint ({error})") from error
-        if not isinstance(stored, dict) or stored.get("format_version") != _FORMAT_VERSION:
-            raise CheckpointError(f"{self._path}: not a training's state of this release")
-        self._files = [(int(first), int(end)) for first, end in stored["files"]]
-        return stored["state"]
+    def load(self, task: str | None = None) -> dict[str, Any]:
+        """The last checkpoint's state. :raises CheckpointError: see :meth:`StateFile.load`."""
+        state = self._state.load(task)
+        self._files = [(int(first), int(end)) for first, end in state["files"]]
+        return state
 
     def load_replay(self, replay: Replay) -> None:
         """Fill ``replay`` with the rows of the checkpoint that :meth:`load` read.

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tyro.conf import OmitArgPrefixes, Positional
 
 from policies.drqv2_config import DrQV2Config
-from policies.drqv2_resume import resumed_config
+from policies.resumed_config import resumed_config
 from policies.student_config import DEFAULT_RECIPE, RECIPES, Recipe, StudentConfig
 from policies.teacher_config import TeacherConfig
-from policies.train_drqv2 import train_drqv2
+from policies.train_drqv2 import MAY_CHANGE, train_drqv2
 from policies.train_student import train_student
 from policies.train_teacher import train_teacher
 
@@ -47,7 +47,7 @@ def student_command(defaults: StudentConfig) -> Callable[..., None]:
         :param task: name of a task, for example adroit_door.
         :param recipe: the kind of task that the other options' defaults are for.
         """
-        with _progress(f"student {task}", config.iterations) as report:
+        with _progress(f"student {task}", resumed_config(config).iterations) as report:
             path = train_student(task, config, report)
         Console().print(f"wrote {path}", soft_wrap=True)
 
@@ -59,8 +59,7 @@ def drqv2(task: Positional[str], config: OmitArgPrefixes[DrQV2Config]) -> None:
 
     :param task: name of a task, for example cartpole_swingup.
     """
-    resumed = config.resume and resumed_config(task, config, config.resume)
-    with _progress(f"drqv2 {task}", (resumed or config).frames) as report:
+    with _progress(f"drqv2 {task}", resumed_config(config, MAY_CHANGE).frames) as report:
         path = train_drqv2(task, config, report)
     Console().print(f"wrote {path}", soft_wrap=True)
 

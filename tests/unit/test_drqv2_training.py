@@ -123,7 +123,7 @@ def test_killed_and_resumed_equals_uninterrupted(whole: Path, tmp_path: Path) ->
     assert ours["episodes"] == theirs["episodes"]
     assert ours["record"]["command"] == theirs["record"]["command"]
     last, same = (torch.load(f / "training.pt", weights_only=True) for f in (folder, whole))
-    assert last["state"]["training"]["rng"] == same["state"]["training"]["rng"]
+    assert last["training"]["rng"] == same["training"]["rng"]
 
 
 def wait_for_the_end_of(workers: list[int]) -> None:
@@ -220,7 +220,7 @@ def test_what_cannot_be_resumed_says_why(whole: Path, tmp_path: Path) -> None:
         train(DrQV2Config(resume=tmp_path))
     with pytest.raises(ConfigError, match="own configuration: batch_size is 8 there, not 9"):
         train(DrQV2Config(resume=whole, batch_size=9))
-    with pytest.raises(CheckpointError, match="a run of task 'toy_block', not 'other'"):
+    with pytest.raises(CheckpointError, match="trains for task 'toy_block', not for 'other'"):
         train_drqv2("other", DrQV2Config(resume=whole), lambda *_: None, block_scene)
     copy = tmp_path / "copy"
     copy.mkdir()

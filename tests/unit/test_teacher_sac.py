@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from policies.networks import StateNet, StateNetConfig
-from policies.sac_store import FILE
 from policies.seeds import training_seed
+from policies.state_file import FILE
 from policies.teacher import StateTeacher
 from policies.teacher_config import ImitationConfig, SacConfig, TeacherConfig
 from policies.train_teacher import train_teacher
@@ -180,10 +180,10 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
         train(TeacherConfig(resume=folder))
     content = (folder / FILE).read_bytes()
     (folder / FILE).write_bytes(content[: len(content) // 2])
-    with pytest.raises(CheckpointError, match="truncated or no state"):
+    with pytest.raises(CheckpointError, match="truncated or no checkpoint"):
         train(TeacherConfig(resume=folder))
     (folder / FILE).unlink()
-    with pytest.raises(CheckpointError, match="before its first round: start anew"):
+    with pytest.raises(CheckpointError, match="before its first checkpoint"):
         train(TeacherConfig(resume=folder))
     (folder / "config.json").write_text(json.dumps({"image_size": 84}))
     with pytest.raises(CheckpointError, match="not the run of a teacher"):

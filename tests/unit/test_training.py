@@ -20,12 +20,10 @@ from policies.preprocessing import FrameStack, Normalizer
 from policies.registry import load_policy
 from policies.run_folder import command_line
 from policies.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS, training_seed
-from policies.student import StudentPolicy
 from policies.student_config import StudentConfig
 from policies.student_learner import StudentLearner
 from policies.teacher import StateTeacher
 from policies.teacher_config import ImitationConfig, TeacherConfig
-from policies.train_student import train_student
 from policies.train_teacher import train_teacher
 from policies.training_view import noisy_maskings
 from samg_ros.cli import train
@@ -250,28 +248,3 @@ def test_mask_sources_show_what_they_say(task: Task) -> None:
     assert images["oracle+noise"][~seen].any()
     with pytest.raises(ConfigError, match=r"choose one of: oracle, oracle\+noise, none, black"):
         make_mask_source("samg")
-
-
-def test_a_student_that_is_broken_off_leaves_a_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("policies.train_student.score", stop)
-    config = StudentConfig(
-        iterations=2,
-        first_episodes=1,
-        episodes=1,
-        updates=3,
-        batch_size=8,
-        maskings=1,
-        max_steps=8,
-        runs=tmp_path,
-    )
-    lines: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
-        train_student(TASK, config, lambda _, line: lines.append(line))
-    assert len(lines) == 2 and lines[1].endswith("16 frames")
-    (path,) = tmp_path.glob("*/*.safetensors")
-    assert StudentPolicy.load(path, TASK).spec.frame_stack == 3
