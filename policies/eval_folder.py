@@ -82,7 +82,10 @@ class EvalFolder:
 
     def _check(self, settings: dict[str, Any]) -> None:
         if not (self.path / CONFIG).is_file():
-            if self.path.is_dir() and any(self.path.iterdir()):
+            # A run that was killed right at its start leaves an empty file of episodes.
+            begun = self._file.is_file() and not self._file.stat().st_size
+            ours = {EPISODES, ".partial"} if begun else set()
+            if self.path.is_dir() and {file.name for file in self.path.iterdir()} - ours:
                 raise ConfigError(
                     f"{self.path} is not empty and holds no evaluation; name a new folder"
                 )

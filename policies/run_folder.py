@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,8 @@ class RunFolder:
 
     def __init__(self, root: Path, name: str, config: Any) -> None:
         stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        self.path = root / f"{stamp}_{name}"
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path = _new_folder(root, f"{stamp}_{name}")
             self.write_config(config)
         except OSError as error:
             raise ConfigError(f"cannot write the run's folder: {error}") from error
@@ -92,6 +93,17 @@ class RunFolder:
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         text = json.dumps(content, indent=2, default=str)
         (self.path / name).write_text(text + "\n", encoding="utf-8")
+
+
+def _new_folder(root: Path, name: str) -> Path:
+    """``root/name``, or with a number at its end where another run of this second has that."""
+    root.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        path = root / (name if number == 1 else f"{name}_{number}")
+        with suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise AssertionError("numbers do not end")
 
 
 def command_line(kind: str, task: str, config: Any) -> str:

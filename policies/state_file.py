@@ -13,6 +13,7 @@ from samg_ros.errors import CheckpointError
 from samg_ros.offline.atomic import replacing
 
 FILE = "training.pt"
+_NoPickle = pickle.UnpicklingError
 
 
 class StateFile:
@@ -31,8 +32,9 @@ class StateFile:
         :param state: tensors, numbers, strings, lists and dictionaries of them.
         :raises OutputError: the disk refuses it.
         """
-        with replacing(self.path) as temporary:
-            torch.save({"version": self._version, **state}, temporary)
+        # torch.save tells a full disk as such only where it writes to an open file.
+        with replacing(self.path) as temporary, temporary.open("wb") as file:
+            torch.save({"version": self._version, **state}, file)
 
     def load(self, task: str | None) -> dict[str, Any]:
         """What was saved last.
@@ -47,7 +49,7 @@ class StateFile:
             )
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        except (RuntimeError, OSError, EOFError, LookupError, ValueError, _NoPickle) as error:
             raise CheckpointError(f"{self.path}: truncated or no checkpoint ({error})") from error
         if not isinstance(state, dict) or state.get("version") != self._version:
             raise CheckpointError(f"{self.path}: not the state of such a training of this release")

@@ -25,6 +25,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     :raises OutputError: the disk refuses it; ``path`` is as it was.
     """
+    if path.name in ("", ".."):
+        raise OutputError(f"cannot write {path}: it names no file in a folder")
     work = path.parent / ".partial"
     temporary = work / path.name
     try:
@@ -32,6 +34,8 @@ def replacing(path: Path) -> Iterator[Path]:
         _remove(temporary)
         yield temporary
         if path.is_dir():
+            if not temporary.is_dir():
+                raise OutputError(f"cannot write {path}: it is a folder; name a file")
             _remove(path)
         temporary.replace(path)
     except OSError as error:
