@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from samg_ros.errors import ConfigError
+from samg_ros.offline.atomic import OutputError
 
 FILE = "curves.jsonl"
 
@@ -27,7 +28,8 @@ class Curves:
     ) -> None:
         self._board = _summary_writer(folder, frames) if tensorboard else None
         try:
-            self._file = (folder / FILE).open("r+b" if position else "wb")
+            # Unbuffered: for whoever watches, and a full disk is told by the line it refuses.
+            self._file = (folder / FILE).open("r+b" if position else "wb", buffering=0)
             self._file.truncate(position)
             self._file.seek(position)
         except OSError as error:
@@ -39,10 +41,17 @@ class Curves:
         return self._file.tell()
 
     def record(self, kind: str, frames: int, **values: float) -> None:
-        """One point of the curves of ``kind``, at ``frames``."""
-        line = json.dumps({"kind": kind, "frames": frames, **values})
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()  # for whoever watches
+        """One point of the curves of ``kind``, at ``frames``.
+
+        :raises OutputError: the disk refuses it.
+        """
+        line = json.dumps({"kind": kind, "frames": frames, **values}).encode() + b"\n"
+        try:
+            whole = self._file.write(line) == len(line)
+        except OSError as error:
+            raise OutputError(f"cannot write the run's curves: {error.strerror}") from error
+        if not whole:
+            raise OutputError("cannot write the run's curves: the disk is full")
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(f"{kind}/{name}", value, frames)

@@ -7,7 +7,6 @@ results.json    what the episodes amount to; beside it the same as a table and a
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from policies.run_folder import package_version
 from samg_ros.errors import ConfigError
 from samg_ros.machine import machine
 from samg_ros.offline.atomic import OutputError, write_text
+from samg_ros.offline.locks import lock
 
 CONFIG = "config.json"
 EPISODES = "episodes.jsonl"
@@ -44,7 +44,7 @@ class EvalFolder:
         except OSError as error:
             raise OutputError(f"cannot write {self._file}: {error.strerror}") from error
         try:
-            self._lock()
+            lock(self._open, f"another process is evaluating into {folder}")
             self._drop_torn_line()
             self.records = read_episodes(folder)
             self._note(settings, command)
@@ -98,12 +98,6 @@ class EvalFolder:
                 f"new folder with --out, or repeat that run's settings ({CONFIG}) to resume it"
             )
 
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._open, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(f"another process is evaluating into {self.path}") from error
-
     def _drop_torn_line(self) -> None:
         """What a process that was killed while it wrote left at the end."""
         content = self._file.read_bytes()
@@ -142,8 +136,8 @@ def read_episodes(folder: Path) -> list[EpisodeRecord]:
     """
     file = folder / EPISODES
     records: dict[Episode, EpisodeRecord] = {}
-    text = file.read_text() if file.is_file() else ""
-    lines = text.split("\n")[:-1]  # after the last end of a line there is nothing, or a torn one
+    content = file.read_bytes() if file.is_file() else b""
+    lines = content.split(b"\n")[:-1]  # the last is empty, or torn
     for number, line in enumerate(lines, 1):
         try:
             record = EpisodeRecord.from_json(json.loads(line))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import fields, replace
+from collections.abc import Collection, Iterator
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_type_hints
 
 from policies.checkpoint import build
-from policies.run_folder import RunFolder
+from policies.run_folder import read_config
 from samg_ros.errors import ConfigError
 
 _ALWAYS_NEW = ("resume", "runs")
@@ -25,36 +25,51 @@ class Resumable(Protocol):
 C = TypeVar("C", bound=Resumable)
 
 
-def resumed_config(config: C, may_change: Collection[str] = ()) -> C:
-    """``config``, or what the run that it resumes was told, less what ``config`` has anew.
+def resumed(cls: type[C], folder: Path, **changed: Any) -> C:
+    """The configuration that goes on with the run of ``folder``: what that was told.
 
-    :param may_change: names of the options that a resumed run may be given anew; others that
-        matter to a run have to be as they were, or left at their defaults.
-    :raises ConfigError: they are not, or there is no run's folder.
-    :raises CheckpointError: the folder's configuration is of another kind of training.
+    :param changed: fields that are to be different.
+    :raises ConfigError: there is no run's folder.
+    :raises CheckpointError: it is of another kind of training.
+    """
+    stored = _built(cls, read_config(folder), str(folder / "config.json"))
+    return replace(stored, resume=folder, **changed)  # type: ignore[type-var]
+
+
+def check_resumed(config: Resumable, may_change: Collection[str] = ()) -> None:
+    """Whether ``config``, if it resumes a run, is what that run was told.
+
+    :param may_change: names of the options that may be new, with dots before those of a part.
+    :raises ConfigError: another option is, or there is no run's folder.
+    :raises CheckpointError: the folder is of another kind of training.
     """
     if config.resume is None:
-        return config
-    former = _stored(type(config), RunFolder.existing(config.resume))
-    new: dict[str, Any] = {name: getattr(config, name) for name in _ALWAYS_NEW}
-    for field in fields(config):  # type: ignore[arg-type]
-        given, then = getattr(config, field.name), getattr(former, field.name)
-        if field.name in new or given in (field.default, then):
-            continue
-        if field.name not in may_change:
+        return
+    former = dict(_options(resumed(type(config), config.resume)))
+    for name, given in _options(config):
+        if given != former[name] and name not in (*_ALWAYS_NEW, *may_change):
             raise ConfigError(
-                f"a run is resumed under its own configuration: {field.name} is {then!r} there, "
+                f"a run is resumed under its own configuration: {name} is {former[name]!r} there, "
                 f"not {given!r}; "
                 + (f"only {', '.join(may_change)} may be new" if may_change else "leave it out")
             )
-        new[field.name] = given
-    return replace(former, **new)  # type: ignore[type-var, return-value]
 
 
-def _stored(cls: type[C], folder: RunFolder) -> C:
-    """``config.json`` as what it was written from."""
-    stored = folder.read_config()
-    for field in fields(cls):  # type: ignore[arg-type]
-        if "Path" in str(field.type) and stored.get(field.name):
-            stored[field.name] = Path(stored[field.name])
-    return build(cls, stored, f"{folder.path / 'config.json'}")
+def _built(cls: type[Any], stored: dict[str, Any], where: str) -> Any:
+    """What ``asdict`` made ``stored`` from. Paths are stored as texts."""
+    values = dict(stored)
+    for name, hint in get_type_hints(cls).items():
+        if is_dataclass(hint) and isinstance(values.get(name), dict):
+            values[name] = _built(hint, values[name], f"{where}: {name}")  # type: ignore[arg-type]
+        elif "Path" in str(hint) and values.get(name):
+            values[name] = Path(values[name])
+    return build(cls, values, where)
+
+
+def _options(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            yield from _options(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields, is_dataclass
@@ -13,53 +14,62 @@ from pathlib import Path
 from typing import Any
 
 from samg_ros.errors import ConfigError
+from samg_ros.offline.atomic import replacing, write_text
+from samg_ros.offline.locks import lock
+
+_CONFIG = "config.json"
 
 
 class RunFolder:
-    """A new folder ``root/<local time>_<name>``; its ``path`` is where files go.
+    """The folder of a run, a context manager; its ``path`` is where files go.
 
-    :param config: the run's configuration, a dataclass; written at once, so that a run that is
-        broken off still tells what it was.
-    :raises ConfigError: the folder cannot be written.
+    One process at a time may train in it.
+
+    :raises ConfigError: another process does.
     """
 
-    def __init__(self, root: Path, name: str, config: Any) -> None:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open = os.open(path, os.O_RDONLY)
+        try:
+            lock(self._open, f"{path}: another process is training there")
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def new(cls, root: Path, name: str, config: Any) -> RunFolder:
+        """``root/<local time>_<name>``.
+
+        :param config: the run's configuration, a dataclass; written at once, so that a run that
+            is broken off still tells what it was.
+        :raises ConfigError: the folder cannot be made.
+        :raises OutputError: the disk refuses the configuration.
+        """
         stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
         try:
-            self.path = _new_folder(root, f"{stamp}_{name}")
-            self.write_config(config)
+            folder = cls(_new_folder(root, f"{stamp}_{name}"))
         except OSError as error:
             raise ConfigError(f"cannot write the run's folder: {error}") from error
+        folder.write_config(config)
+        return folder
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
         """The folder that an earlier run made, to go on with that run.
 
-        :raises ConfigError: there is no run's folder at ``path``.
+        :raises ConfigError: there is no run's folder at ``path``, or it is in use.
         """
-        if not (path / "config.json").is_file():
-            raise ConfigError(f"{path}: not the folder of a run (it has no config.json)")
-        folder = cls.__new__(cls)
-        folder.path = path
-        return folder
-
-    def read_config(self) -> dict[str, Any]:
-        """The configuration that was written when the folder was made.
-
-        :raises ConfigError: it cannot be read.
-        """
-        path = self.path / "config.json"
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path}: cannot be read ({error})") from error
+        if not (path / _CONFIG).is_file():
+            raise ConfigError(f"{path}: not the folder of a run (it has no {_CONFIG})")
+        return cls(path)
 
     def write_config(self, config: Any) -> None:
-        """Write ``config.json`` from a dataclass."""
-        self._write("config.json", asdict(config))
+        """Write ``config.json`` from a dataclass. :raises OutputError: the disk refuses it."""
+        self._write(_CONFIG, asdict(config))
 
     def write_results(self, results: Mapping[str, Any]) -> None:
-        """Write ``results.json``."""
+        """Write ``results.json``. :raises OutputError: the disk refuses it."""
         self._write("results.json", results)
 
     def write_curve(
@@ -74,6 +84,7 @@ class RunFolder:
 
         :param at: what a curve's values are drawn over instead, by the curve's name.
         :raises ConfigError: matplotlib is not installed.
+        :raises OutputError: the disk refuses it.
         """
         try:
             from matplotlib.figure import Figure
@@ -88,11 +99,38 @@ class RunFolder:
             bottom = 0 if min(values, default=0) >= 0 else None
             panel.set(xlabel=xlabel, title=name, ylim=(bottom, None))
             panel.grid(alpha=0.3)
-        figure.savefig(self.path / "curve.png", dpi=120)
+        with replacing(self.path / "curve.png") as temporary:
+            figure.savefig(temporary, dpi=120)
+
+    def close(self) -> None:
+        """Let others train here."""
+        os.close(self._open)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        text = json.dumps(content, indent=2, default=str)
-        (self.path / name).write_text(text + "\n", encoding="utf-8")
+        write_text(self.path / name, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What the run of ``folder`` was told.
+
+    :raises ConfigError: there is no run's folder, or it cannot be read.
+    """
+    path = folder / _CONFIG
+    if not path.is_file():
+        raise ConfigError(f"{folder}: not the folder of a run (it has no {_CONFIG})")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: not the configuration of a run")
+    return content
 
 
 def _new_folder(root: Path, name: str) -> Path:

@@ -18,7 +18,7 @@ from samg_ros.errors import CheckpointError
 if TYPE_CHECKING:
     from policies.fast_sac import FastSAC
 
-_VERSION = "teacher 3"
+_VERSION = "teacher 4"
 _ROWS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
@@ -88,6 +88,8 @@ class StoredSac:
         keys, position, has_gauss, gauss = self.state["numpy_random"]
         # stable-baselines3 draws its batches from NumPy's global generator.
         np.random.set_state(("MT19937", keys.numpy(), position, has_gauss, gauss))
+        # ... and its random actions from the action space's.
+        model.action_space.np_random.bit_generator.state = self.state["action_random"]
 
 
 class SacStore:
@@ -119,6 +121,7 @@ class SacStore:
             "position": buffer.pos,
             "torch_random": torch.get_rng_state(),
             "numpy_random": [torch.from_numpy(keys), *others],
+            "action_random": model.action_space.np_random.bit_generator.state,
         }
         self._file.save(state)
 

@@ -26,6 +26,9 @@ from policies.preprocessing import Normalizer
 from samg_ros.errors import CheckpointError
 from samg_ros.threads import single_thread
 
+# The last two: an array alone, .npy, is no context manager.
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError)
+
 
 class Teacher(Protocol):
     """Knows what to do from the task's full state."""
@@ -50,7 +53,7 @@ class ExpertTeacher:
         try:
             with np.load(path) as file:
                 self._arrays = {key: file[key] for key in self.KEYS}
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+        except (*_UNREADABLE, BadZipFile) as error:
             raise CheckpointError(f"{path}: not an expert file ({error})") from error
 
     def label(self, state: np.ndarray) -> np.ndarray:

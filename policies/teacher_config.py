@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from samg_ros.errors import CheckpointError
 from samg_ros.parameters import documented, parameter, validate
+
+MAY_CHANGE = ("sac.rounds", "sac.stop_at")
+"""What a resumed run may be told anew."""
 
 
 @documented
@@ -111,28 +111,3 @@ class TeacherConfig:
 
     def __post_init__(self) -> None:
         validate(self)
-
-
-def resumed(config: TeacherConfig, stored: Mapping[str, Any]) -> TeacherConfig:
-    """The configuration of an earlier run, with what ``config`` may change of it.
-
-    :param stored: the run's ``config.json``.
-    :raises CheckpointError: it is of something else, or the run imitated an expert.
-    """
-    try:
-        expert, seed = stored["expert"], int(stored["seed"])
-        sac = SacConfig(**stored["sac"])
-        start_from = stored.get("start_from")
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{config.resume}: not the run of a teacher of this release ({error!r})"
-        ) from error
-    if expert:
-        raise CheckpointError(
-            f"{config.resume}: imitated an expert, which takes minutes and leaves nothing to go "
-            "on with: start anew"
-        )
-    told = {name: getattr(config.sac, name) for name in ("rounds", "stop_at")}
-    new = {name: value for name, value in told.items() if value != getattr(SacConfig(), name)}
-    start = Path(start_from) if start_from else None
-    return replace(config, seed=seed, start_from=start, sac=replace(sac, **new))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,7 +62,8 @@ def learn(
         known = stored or start
         normalizer = known.normalizer if known else _measure(training, seed)
         episode = len(progress.returns) * config.episodes
-        model = _make_model(training, normalizer, config, seed, episode)
+        rounds = max(config.rounds, len(progress.returns))
+        model = _make_model(training, normalizer, replace(config, rounds=rounds), seed, episode)
         if stored:
             stored.restore(model)
         elif start:

@@ -13,7 +13,7 @@ from policies.batch_pictures import BatchPictures, SamgPictures, WorkerPictures
 from policies.drqv2_config import DrQV2Config
 from policies.drqv2_run import DrQV2Run, Report
 from policies.drqv2_training import DrQV2Training
-from policies.resumed_config import resumed_config
+from policies.resumed_config import check_resumed
 from policies.run_folder import RunFolder
 from policies.training_store import TrainingStore
 from policies.worker_view import WorkerView, plain_scene
@@ -47,10 +47,9 @@ def train_drqv2(
     """
     if make_scene is None:
         tasks.get(task_name)  # an unknown name is told before anything is started
-    resumed = config.resume
-    config = resumed_config(config, MAY_CHANGE)
-    if resumed:
-        TrainingStore(resumed).load(task_name)  # is it there, and this task's?
+    check_resumed(config, MAY_CHANGE)
+    if config.resume:
+        TrainingStore(config.resume).load(task_name)  # is it there, and this task's?
     device = choose_device(config.device)
     pictures, side = _pictures(task_name, config)
     # SAM-G masks in this process, for all environments at once; else the workers do it.
@@ -62,19 +61,18 @@ def train_drqv2(
     ):
         training = DrQV2Training(scenes, pictures, config, device)
         # Last, so that a run that cannot begin leaves no folder.
-        folder = _folder(task_name, config, resumed)
-        run = DrQV2Run(task_name, config, folder, training, scenes, pictures, report)
-        if resumed:
-            run.resume()
-        return run.to_the_end()
+        with _folder(task_name, config) as folder:
+            run = DrQV2Run(task_name, config, folder, training, scenes, pictures, report)
+            if config.resume:
+                folder.write_config(config)
+                run.resume()
+            return run.to_the_end()
 
 
-def _folder(task_name: str, config: DrQV2Config, resumed: Path | None) -> RunFolder:
-    if not resumed:
-        return RunFolder(config.runs, f"{task_name}_drqv2_{config.mask}", config)
-    folder = RunFolder.existing(resumed)
-    folder.write_config(config)
-    return folder
+def _folder(task_name: str, config: DrQV2Config) -> RunFolder:
+    if config.resume:
+        return RunFolder.existing(config.resume)
+    return RunFolder.new(config.runs, f"{task_name}_drqv2_{config.mask}", config)
 
 
 def _pictures(task_name: str, config: DrQV2Config) -> tuple[BatchPictures, int]:

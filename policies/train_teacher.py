@@ -9,16 +9,17 @@ from pathlib import Path
 
 from policies.checkpoint import TrainingRecord
 from policies.evaluation import EpisodeResults, evaluate_states
+from policies.resumed_config import check_resumed
 from policies.run_folder import RunFolder, command_line, package_version
 from policies.sac_store import SacStore
 from policies.seeds import EVALUATION_SEEDS
 from policies.teacher import ExpertTeacher, StateTeacher, Teacher
-from policies.teacher_config import TeacherConfig, resumed
+from policies.teacher_config import MAY_CHANGE, TeacherConfig
 from policies.teacher_imitation import imitate
 from policies.teacher_sac import learn
-from samg_ros.errors import ConfigError
+from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.threads import single_thread
-from sim_bridge.task import make_task
+from sim_bridge.task import make_task, tasks
 
 _NEEDS_EXPERT = "adroit_"  # contacts of a hand: not found from rewards in any time one would wait
 
@@ -34,6 +35,8 @@ def train_teacher(
     :raises ConfigError: unknown task, or one that needs an expert and has none.
     :raises SimulationError: the simulator cannot start.
     """
+    tasks.get(task_name)  # an unknown name is told before anything is started
+    _check_resumed(config)
     expert = ExpertTeacher(config.expert) if config.expert else None
     if expert is None and task_name.startswith(_NEEDS_EXPERT):
         raise ConfigError(
@@ -41,36 +44,51 @@ def train_teacher(
             f"the arrays {', '.join(ExpertTeacher.KEYS)} (for instance the policy that the DAPG "
             "authors published for the task); the teacher that ships needs no such file"
         )
-    if config.resume:
-        run = RunFolder.existing(config.resume)
-        config = resumed(config, run.read_config())
-    else:
-        run = RunFolder(config.runs, f"{task_name}_teacher", config)
-    with single_thread():
+    # Last, so that a run that cannot begin leaves no folder.
+    with _folder(task_name, config) as run, single_thread():
         if expert:
-            results = _from_expert(task_name, expert, config, run, report)
+            outcome = _from_expert(task_name, expert, config, report)
         else:
-            results = _from_rewards(task_name, config, run, report)
-    path = run.path / f"{task_name}_teacher.safetensors"
-    record = TrainingRecord(
-        command=command_line("teacher", task_name, config),
-        seed=config.seed,
-        duration_s=round(results.duration_s, 1),
-        scores=results.scores,
-        version=package_version(),
-    )
-    results.teacher.save(path, record)
-    run.write_results({"record": asdict(record), "episodes": asdict(results.held_out)["episodes"]})
+            outcome = _from_rewards(task_name, config, run, report)
+        path = run.path / f"{task_name}_teacher.safetensors"
+        record = TrainingRecord(
+            command=command_line("teacher", task_name, config),
+            seed=config.seed,
+            duration_s=round(outcome.duration_s, 1),
+            scores=outcome.scores,
+            version=package_version(),
+        )
+        outcome.teacher.save(path, record)
+        episodes = asdict(outcome.held_out)["episodes"]
+        run.write_results({"record": asdict(record), "episodes": episodes})
+        xlabel = "DAgger iteration" if expert else "round"
+        run.write_curve(f"{task_name}: teacher", outcome.curves, xlabel=xlabel)
     return path
+
+
+def _check_resumed(config: TeacherConfig) -> None:
+    check_resumed(config, MAY_CHANGE)
+    if config.resume and config.expert:
+        raise CheckpointError(
+            f"{config.resume}: imitated an expert, which takes minutes and leaves nothing to go "
+            "on with: start anew"
+        )
+
+
+def _folder(task_name: str, config: TeacherConfig) -> RunFolder:
+    if config.resume:
+        return RunFolder.existing(config.resume)
+    return RunFolder.new(config.runs, f"{task_name}_teacher", config)
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """A trained teacher, how long it took, and its held-out episodes."""
+    """A trained teacher, how long it took, its held-out episodes and its training's curves."""
 
     teacher: StateTeacher
     duration_s: float
     held_out: EpisodeResults
+    curves: dict[str, list[float]]
 
     @property
     def scores(self) -> dict[str, float]:
@@ -86,7 +104,6 @@ def _from_expert(
     task_name: str,
     expert: Teacher,
     config: TeacherConfig,
-    run: RunFolder,
     report: Callable[[int, str], None],
 ) -> _Outcome:
     task = make_task(task_name)
@@ -97,8 +114,7 @@ def _from_expert(
         held_out = evaluate_states(teacher.label, task, EVALUATION_SEEDS)
     finally:
         task.close()
-    run.write_curve(f"{task_name}: teacher", {"loss": losses})
-    return _Outcome(teacher, duration_s, held_out)
+    return _Outcome(teacher, duration_s, held_out, {"loss": losses})
 
 
 def _from_rewards(
@@ -120,5 +136,4 @@ def _from_rewards(
     finally:
         task.close()
     curves = {"validation return": progress.returns}
-    run.write_curve(f"{task_name}: teacher", curves, xlabel="round")
-    return _Outcome(teacher, progress.duration_s, held_out)
+    return _Outcome(teacher, progress.duration_s, held_out, curves)

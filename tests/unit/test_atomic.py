@@ -43,7 +43,7 @@ def test_a_folder_replaces_a_folder(tmp_path: Path) -> None:
 
 
 def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
-    runs = [RunFolder(tmp_path, "same", StudentConfig()).path for _ in range(3)]
+    runs = [RunFolder.new(tmp_path, "same", StudentConfig()).path for _ in range(3)]
     assert len(set(runs)) == 3 and sorted(tmp_path.iterdir()) == sorted(runs)
 
 

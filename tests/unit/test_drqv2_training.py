@@ -28,6 +28,7 @@ from policies.evaluation import evaluate
 from policies.mask_source import make_mask_source
 from policies.preprocessing import area_resize
 from policies.registry import load_policy
+from policies.resumed_config import resumed
 from policies.seeds import EVALUATION_SEEDS
 from policies.train_drqv2 import train_drqv2
 from policies.worker_view import WorkerView
@@ -113,7 +114,7 @@ def test_killed_and_resumed_equals_uninterrupted(whole: Path, tmp_path: Path) ->
     (folder / FILE).write_bytes(torn + b'{"kind": "upd')
     (folder / "replay" / "000000009999.npz").write_bytes(b"torn")
 
-    assert train(DrQV2Config(resume=folder)) == folder
+    assert train(resumed(DrQV2Config, folder)) == folder
     assert (folder / FILE).read_bytes() == expected
     assert not (folder / "replay" / "000000009999.npz").exists()
     ours, theirs = (DrQV2Policy.load(f / f"{TASK}.safetensors") for f in (folder, whole))
@@ -151,7 +152,7 @@ def test_a_finished_run_can_be_prolonged_and_evaluations_disturb_nothing(
     config = replace(smoke_config(tmp_path), frames=500, evaluate_every=10**6, score_episodes=0)
     short = train(config)
     assert json.loads((short / "results.json").read_text())["record"]["scores"] == {}
-    assert train(DrQV2Config(resume=short, frames=700)) == short
+    assert train(resumed(DrQV2Config, short, frames=700)) == short
     config = json.loads((short / "config.json").read_text())
     assert config["frames"] == 700
     ours, theirs = (read_curves(folder) for folder in (short, whole))
@@ -217,22 +218,22 @@ def test_what_cannot_be_resumed_says_why(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown task 'nonsense'; choose one of"):
         train_drqv2("nonsense", smoke_config(tmp_path), lambda *_: None)
     with pytest.raises(ConfigError, match="not the folder of a run"):
-        train(DrQV2Config(resume=tmp_path))
+        train(resumed(DrQV2Config, tmp_path))
     with pytest.raises(ConfigError, match="own configuration: batch_size is 8 there, not 9"):
-        train(DrQV2Config(resume=whole, batch_size=9))
+        train(resumed(DrQV2Config, whole, batch_size=9))
     with pytest.raises(CheckpointError, match="trains for task 'toy_block', not for 'other'"):
-        train_drqv2("other", DrQV2Config(resume=whole), lambda *_: None, block_scene)
+        train_drqv2("other", resumed(DrQV2Config, whole), lambda *_: None, block_scene)
     copy = tmp_path / "copy"
     copy.mkdir()
     (copy / "config.json").write_text((whole / "config.json").read_text())
     with pytest.raises(CheckpointError, match="ended before its first checkpoint"):
-        train(DrQV2Config(resume=copy))
+        train(resumed(DrQV2Config, copy))
     (copy / "training.pt").write_bytes((whole / "training.pt").read_bytes()[:5000])
     with pytest.raises(CheckpointError, match="truncated or no checkpoint"):
-        train(DrQV2Config(resume=copy))
+        train(resumed(DrQV2Config, copy))
     (copy / "training.pt").write_bytes((whole / "training.pt").read_bytes())
     with pytest.raises(CheckpointError, match=r"\.npz: missing or torn"):
-        train(DrQV2Config(resume=copy))
+        train(resumed(DrQV2Config, copy))
 
 
 @dataclass(frozen=True)

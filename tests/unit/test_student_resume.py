@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from policies.resumed_config import resumed
 from policies.student import StudentPolicy
 from policies.student_config import StudentConfig
 from policies.train_student import train_student
@@ -78,7 +79,7 @@ def test_a_resumed_run_ends_as_one_that_nothing_disturbed(
     expected, told = whole
     folder = broken_off(tmp_path, last)
     lines, report = until(0)
-    path = train_student(TASK, StudentConfig(resume=folder, runs=tmp_path), report)
+    path = train_student(TASK, resumed(StudentConfig, folder), report)
     assert path.parent == folder and [*tmp_path.iterdir()] == [folder]
     assert lines == told[last - 1 :]  # the round whose state was not kept is done again
     one, other = (StudentPolicy.load(file, TASK) for file in (expected, path))
@@ -99,24 +100,55 @@ def test_a_finished_run_keeps_only_its_results(whole: tuple[Path, list[str]]) ->
         f"{TASK}.safetensors",
     }
     with pytest.raises(CheckpointError, match="nothing left to do"):
-        train_student(TASK, StudentConfig(resume=folder), until(0)[1])
+        train_student(TASK, resumed(StudentConfig, folder), until(0)[1])
 
 
 def test_what_cannot_be_resumed_says_why(tmp_path: Path, capsys) -> None:
     with pytest.raises(ConfigError, match="not the folder of a run"):
-        train_student(TASK, StudentConfig(resume=tmp_path), until(0)[1])
+        train_student(TASK, resumed(StudentConfig, tmp_path), until(0)[1])
     folder = broken_off(tmp_path / "runs", 2)
     with pytest.raises(ConfigError, match="updates is 3 there, not 9; leave it out"):
-        train_student(TASK, StudentConfig(resume=folder, updates=9), until(0)[1])
+        train_student(TASK, resumed(StudentConfig, folder, updates=9), until(0)[1])
     with pytest.raises(CheckpointError, match=f"trains for task '{TASK}', not for 'adroit_pen'"):
-        train_student("adroit_pen", StudentConfig(resume=folder), until(0)[1])
+        train_student("adroit_pen", resumed(StudentConfig, folder), until(0)[1])
     (folder / "episodes" / "00001.npz").write_bytes(b"torn")
     assert main(["train", "student", TASK, "--resume", str(folder)]) == 1
     assert "00001.npz: missing or torn" in " ".join(capsys.readouterr().err.split())
     config_file = folder / "config.json"
     config_file.write_text(json.dumps({"sac": {}}))
     with pytest.raises(CheckpointError, match="has unknown sac"):
-        train_student(TASK, StudentConfig(resume=folder), until(0)[1])
+        train_student(TASK, resumed(StudentConfig, folder), until(0)[1])
+
+
+def test_an_option_that_is_given_is_told_from_one_that_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A value that is the default, or a recipe's, is as good as any other."""
+    folder = broken_off(tmp_path, 1)
+    assert main(["train", "student", TASK, "--resume", str(folder), "--updates", "400"]) == 1
+    assert "updates is 3 there, not 400" in " ".join(capsys.readouterr().err.split())
+    told: list[StudentConfig] = []
+    monkeypatch.setattr(
+        "samg_ros.cli.train.train_student", lambda _, given, __: told.append(given) or folder
+    )
+    main(["train", "student", TASK, "--recipe", "dm_control", f"--resume={folder}"])
+    assert told == [resumed(StudentConfig, folder)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("teacher", "nosuch"), "unknown task 'nosuch'"),
+        (("student", "nosuch"), "unknown task 'nosuch'"),
+        (("student", "finger_spin", "--offsets"), "offsets from joint positions need position"),
+    ],
+)
+def test_what_cannot_begin_leaves_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], why: str
+) -> None:
+    assert main(["train", *arguments, "--runs", str(tmp_path)]) == 1
+    assert why in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_disk_that_is_full_stops_the_run_and_keeps_what_was_there(
@@ -131,6 +163,6 @@ def test_a_disk_that_is_full_stops_the_run_and_keeps_what_was_there(
     with monkeypatch.context() as full:
         full.setattr("policies.student_store.np.savez_compressed", refuse)
         with pytest.raises(OutputError, match="No space left on device"):
-            train_student(TASK, StudentConfig(resume=folder), until(0)[1])
+            train_student(TASK, resumed(StudentConfig, folder), until(0)[1])
     assert (folder / "training.pt").read_bytes() == state
-    train_student(TASK, StudentConfig(resume=folder), until(0)[1])
+    train_student(TASK, resumed(StudentConfig, folder), until(0)[1])

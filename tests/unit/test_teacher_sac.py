@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from policies.networks import StateNet, StateNetConfig
+from policies.resumed_config import resumed
+from policies.run_folder import RunFolder
 from policies.seeds import training_seed
 from policies.state_file import FILE
 from policies.teacher import StateTeacher
@@ -77,6 +80,7 @@ class PointTask:
 @pytest.fixture(autouse=True)
 def point(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("policies.train_teacher.make_task", lambda _: PointTask())
+    monkeypatch.setattr("policies.train_teacher.tasks", SimpleNamespace(get=lambda _: PointTask))
 
 
 def train(config: TeacherConfig, task: str = TASK) -> tuple[Path, list[str]]:
@@ -130,7 +134,7 @@ def test_it_stops_once_it_is_good_enough(tmp_path: Path) -> None:
 def test_killed_and_resumed_gives_what_an_unbroken_run_gives(tmp_path: Path) -> None:
     whole, lines = train(TeacherConfig(sac=SAC, seed=3, runs=tmp_path / "whole"))
     folder = killed_after(2, TeacherConfig(sac=SAC, seed=3, runs=tmp_path / "killed"))
-    path, rest = train(TeacherConfig(resume=folder))
+    path, rest = train(resumed(TeacherConfig, folder))
     assert rest == lines[2:] and path.parent == folder
     one, two = (StateTeacher.load(file, TASK) for file in (whole, path))
     for name, weights in one.network.state_dict().items():
@@ -149,8 +153,58 @@ def test_other_seeds_give_other_teachers(tmp_path: Path) -> None:
 
 def test_a_resumed_run_may_be_longer(tmp_path: Path) -> None:
     folder = killed_after(1, TeacherConfig(sac=SAC, runs=tmp_path))
-    _, lines = train(TeacherConfig(resume=folder, sac=SacConfig(rounds=3)))
+    _, lines = train(resumed(TeacherConfig, folder, sac=replace(SAC, rounds=3)))
     assert [line.split()[0] for line in lines] == ["200", "300"]
+
+
+def test_a_run_that_did_more_rounds_than_it_is_told_now_is_done(tmp_path: Path) -> None:
+    folder = killed_after(2, TeacherConfig(sac=SAC, runs=tmp_path))
+    # One round is stored: the second was broken off before its state was kept.
+    path, lines = train(resumed(TeacherConfig, folder, sac=replace(SAC, rounds=1)))
+    assert not lines and StateTeacher.load(path, TASK).spec.task == TASK
+
+
+def test_a_run_that_is_resumed_while_it_warms_up_draws_the_actions_that_were_next(
+    tmp_path: Path,
+) -> None:
+    sac = replace(SAC, warm_up=10_000, rounds=2)
+    train(TeacherConfig(sac=sac, runs=tmp_path / "whole"))
+    folder = killed_after(1, TeacherConfig(sac=sac, runs=tmp_path / "killed"))
+    train(resumed(TeacherConfig, folder))
+    (whole,) = (tmp_path / "whole").iterdir()
+    stored = [torch.load(run / FILE, weights_only=True)["rows"] for run in (whole, folder)]
+    assert torch.equal(stored[0]["actions"], stored[1]["actions"])
+
+
+def test_an_option_of_a_resumed_run_is_heeded_or_refused(tmp_path: Path) -> None:
+    folder = killed_after(1, TeacherConfig(sac=SAC, seed=3, runs=tmp_path))
+    with pytest.raises(ConfigError, match=r"seed is 3 there, not 0; only sac.rounds, sac.stop_at"):
+        train(resumed(TeacherConfig, folder, seed=0))
+    with pytest.raises(ConfigError, match=r"sac.hidden is 32 there, not 128"):
+        train(resumed(TeacherConfig, folder, sac=replace(SAC, hidden=128)))
+
+
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path: Path) -> None:
+    folder = killed_after(1, TeacherConfig(sac=SAC, runs=tmp_path))
+    with (
+        RunFolder.existing(folder),
+        pytest.raises(ConfigError, match="another process is training there"),
+    ):
+        train(resumed(TeacherConfig, folder))
+    train(resumed(TeacherConfig, folder, sac=replace(SAC, rounds=2)))
+
+
+def test_a_teacher_is_kept_before_its_curve_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConfigError("no matplotlib")
+
+    monkeypatch.setattr(RunFolder, "write_curve", refuse)
+    with pytest.raises(ConfigError, match="no matplotlib"):
+        train(TeacherConfig(sac=replace(SAC, rounds=1), runs=tmp_path))
+    (folder,) = tmp_path.iterdir()
+    assert StateTeacher.load(folder / "point_teacher.safetensors", TASK)
 
 
 def test_a_run_may_start_from_the_networks_of_another(tmp_path: Path) -> None:
@@ -169,25 +223,25 @@ def test_a_run_may_start_from_the_networks_of_another(tmp_path: Path) -> None:
 
 def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not the folder of a run"):
-        train(TeacherConfig(resume=tmp_path))
+        train(resumed(TeacherConfig, tmp_path))
     folder = killed_after(1, TeacherConfig(sac=SAC, runs=tmp_path))
     with pytest.raises(CheckpointError, match="trains for task 'point', not for 'other'"):
-        train(TeacherConfig(resume=folder), task="other")
+        train(resumed(TeacherConfig, folder), task="other")
     config = json.loads((folder / "config.json").read_text())
     config["sac"]["hidden"] = 8
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="of another task or network"):
-        train(TeacherConfig(resume=folder))
+        train(resumed(TeacherConfig, folder))
     content = (folder / FILE).read_bytes()
     (folder / FILE).write_bytes(content[: len(content) // 2])
     with pytest.raises(CheckpointError, match="truncated or no checkpoint"):
-        train(TeacherConfig(resume=folder))
+        train(resumed(TeacherConfig, folder))
     (folder / FILE).unlink()
     with pytest.raises(CheckpointError, match="before its first checkpoint"):
-        train(TeacherConfig(resume=folder))
+        train(resumed(TeacherConfig, folder))
     (folder / "config.json").write_text(json.dumps({"image_size": 84}))
-    with pytest.raises(CheckpointError, match="not the run of a teacher"):
-        train(TeacherConfig(resume=folder))
+    with pytest.raises(CheckpointError, match="lacks imitation, sac"):
+        train(resumed(TeacherConfig, folder))
 
 
 def test_every_episode_of_a_run_has_a_seed_of_its_own(

@@ -18,6 +18,7 @@ from policies.mask_source import MASK_SOURCES, make_mask_source
 from policies.networks import StudentNet, StudentNetConfig
 from policies.preprocessing import FrameStack, Normalizer
 from policies.registry import load_policy
+from policies.resumed_config import resumed
 from policies.run_folder import command_line
 from policies.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS, training_seed
 from policies.student_config import StudentConfig
@@ -211,7 +212,7 @@ def test_teacher_training_leaves_a_run_folder(tmp_path: Path) -> None:
     assert last < first
     assert StateTeacher.load(path, TASK).spec.task == TASK
     with pytest.raises(CheckpointError, match="imitated an expert"):
-        train_teacher(TASK, TeacherConfig(resume=path.parent, expert=expert), lambda *_: None)
+        train_teacher(TASK, resumed(TeacherConfig, path.parent), lambda *_: None)
 
 
 def test_a_task_of_contacts_asks_for_an_expert(tmp_path: Path) -> None:
