@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from policies.eval_checks import Prepared
 from policies.eval_config import SAMG, settings
+from policies.eval_files import look_files, weight_files
 from policies.eval_folder import EvalFolder
 from policies.eval_records import Episode, EpisodeRecord
 from policies.eval_run import Runner, World, make_scenes
@@ -20,11 +21,14 @@ Keep = Callable[[EpisodeRecord], None]
 
 
 def settings_of(prepared: Prepared, masker: MaskerConfig) -> dict[str, Any]:
-    """What a folder's episodes must have in common, checkpoints and references included."""
+    """What a folder's episodes must have in common: the files that they depend on included."""
     own = settings(prepared.config, masker)
     cells = [str(cell) for cell in prepared.cells]
     known = {"checkpoints": prepared.fingerprints(), "references": prepared.references()}
-    return {**own, **known, "cells": cells}
+    files = look_files(prepared.config.perturb)
+    if SAMG in prepared.config.masks:
+        files |= weight_files(masker)
+    return {**own, **known, "files": files, "cells": cells}
 
 
 def drive(prepared: Prepared, masker: MaskerConfig, folder: EvalFolder, report: Keep) -> list[str]:
