@@ -76,6 +76,20 @@ class SacConfig:
         low=0,
         high=0.999999,
     )
+    reference_share: float = parameter(
+        0.0,
+        "share of the training episodes that begin near the model's reference configuration, "
+        "where a robot stands: for rewards that are zero until it does (tasks of DMControl)",
+        low=0,
+        high=1,
+    )
+    hint: float = parameter(
+        0.0,
+        "weight of a hint beside the reward, from 0 to 1 a control step, that tells how near the "
+        "reward is; never part of a score (hopper: how high its torso is)",
+        low=0,
+        high=100,
+    )
 
     def __post_init__(self) -> None:
         validate(self)

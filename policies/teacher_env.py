@@ -7,29 +7,40 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from policies.hints import hint_for
 from policies.preprocessing import Normalizer
 from policies.seeds import training_seed
-from sim_bridge.task import Task
+from policies.teacher_config import SacConfig
+from sim_bridge.task import StepResult, Task
 
 
 class StateEnv(gymnasium.Env):
     """Episodes of ``task`` with the seeds of a training run, one after the other.
 
     An episode's end is a time limit, never a failure: it is told as a truncation, so that the
-    value after it counts. Rewards are those of :meth:`sim_bridge.task.Task.step`.
+    value after it counts. Rewards are those of :meth:`sim_bridge.task.Task.step`, and the hint.
 
     :param normalizer: of the states, before they are handed on.
     :param run_seed: the run's seed, which chooses the seeds of its episodes.
+    :param config: which episodes begin near the reference configuration, what a hint weighs.
     :param episode: number of the first episode.
+    :raises ConfigError: a hint is wanted and the task has none.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (gymnasium's own declaration)
 
     def __init__(
-        self, task: Task, normalizer: Normalizer, run_seed: int, episode: int = 0
+        self,
+        task: Task,
+        normalizer: Normalizer,
+        run_seed: int,
+        config: SacConfig,
+        episode: int = 0,
     ) -> None:
         self._task, self._normalizer = task, normalizer
         self._run_seed, self._episode = run_seed, episode
+        self._reference_share, self._weight = config.reference_share, config.hint
+        self._hint = hint_for(task.spec.name) if config.hint else None
         size = len(normalizer.mean)
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self.action_space = gymnasium.spaces.Box(-1, 1, (task.spec.action_size,), np.float32)
@@ -38,11 +49,19 @@ class StateEnv(gymnasium.Env):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin the run's next episode; ``seed`` is the trainer's own and is not heeded."""
-        result = self._task.reset(training_seed(self._run_seed, self._episode))
+        result = self._begin(training_seed(self._run_seed, self._episode))
         self._episode += 1
         return self._normalizer(result.state), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """:param action: float32 [A] in [-1, 1]. :return: float32 [S], reward, flags, {}."""
         result = self._task.step(action)
-        return self._normalizer(result.state), result.reward, False, result.done, {}
+        reward = result.reward
+        if self._hint:
+            reward += self._weight * self._hint(self._task.data)  # type: ignore[attr-defined]
+        return self._normalizer(result.state), reward, False, result.done, {}
+
+    def _begin(self, seed: int) -> StepResult:
+        if np.random.default_rng(seed).random() < self._reference_share:
+            return self._task.reset_near_reference(seed)  # type: ignore[attr-defined]
+        return self._task.reset(seed)

@@ -116,7 +116,7 @@ def _make_model(
     steps = config.rounds * config.episodes * task.spec.episode_steps
     return FastSAC(
         "MlpPolicy",
-        StateEnv(task, normalizer, seed, episode),
+        StateEnv(task, normalizer, seed, config, episode),
         learning_rate=config.learning_rate,
         buffer_size=min(steps, _MOST_TRANSITIONS),
         learning_starts=config.warm_up,

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from policies.checkpoint import TrainingRecord
 from policies.evaluation import EpisodeResults, evaluate_states
+from policies.hints import hint_for
 from policies.resumed_config import check_resumed
 from policies.run_folder import RunFolder, command_line, package_version
 from policies.sac_store import SacStore
 from policies.seeds import EVALUATION_SEEDS
 from policies.teacher import ExpertTeacher, StateTeacher, Teacher
-from policies.teacher_config import MAY_CHANGE, TeacherConfig
+from policies.teacher_config import MAY_CHANGE, SacConfig, TeacherConfig
 from policies.teacher_imitation import imitate
 from policies.teacher_sac import learn
 from samg_ros.errors import CheckpointError, ConfigError
@@ -32,7 +33,8 @@ def train_teacher(
     :param report: called after every round with its number, from 1, and a line about it.
     :return: the checkpoint.
     :raises CheckpointError: the expert file, or the state to resume, cannot be used.
-    :raises ConfigError: unknown task, or one that needs an expert and has none.
+    :raises ConfigError: unknown task, one that needs an expert and has none, or one without what
+        its configuration asks for.
     :raises SimulationError: the simulator cannot start.
     """
     tasks.get(task_name)  # an unknown name is told before anything is started
@@ -44,6 +46,8 @@ def train_teacher(
             f"the arrays {', '.join(ExpertTeacher.KEYS)} (for instance the policy that the DAPG "
             "authors published for the task); the teacher that ships needs no such file"
         )
+    if expert is None:
+        _check_help(task_name, config.sac)
     # Last, so that a run that cannot begin leaves no folder.
     with _folder(task_name, config) as run, single_thread():
         if expert:
@@ -73,6 +77,19 @@ def _check_resumed(config: TeacherConfig) -> None:
             f"{config.resume}: imitated an expert, which takes minutes and leaves nothing to go "
             "on with: start anew"
         )
+
+
+def _check_help(task_name: str, config: SacConfig) -> None:
+    if config.hint:
+        hint_for(task_name)
+    if config.reference_share:
+        task = make_task(task_name)
+        task.close()
+        if not hasattr(task, "reset_near_reference"):
+            raise ConfigError(
+                f"{task_name} cannot begin near a reference configuration, only tasks of "
+                "DMControl can: leave --sac.reference-share at 0"
+            )
 
 
 def _folder(task_name: str, config: TeacherConfig) -> RunFolder:

@@ -12,10 +12,11 @@ from samg_ros.commands import CommandMode, action_to_command
 from sim_bridge.gl_backend import use_backend
 from sim_bridge.model_joints import actuator_commands
 from sim_bridge.mujoco_task import MujocoTask
-from sim_bridge.task import tasks
+from sim_bridge.task import StepResult, tasks
 
 _ACTION_REPEAT = 2
 _EPISODE_STEPS = 500  # 1000 simulator steps, the suite's episode
+_REFERENCE_SPREAD = 0.05  # rad or m
 
 
 class DmcTask(MujocoTask):
@@ -68,6 +69,23 @@ class DmcTask(MujocoTask):
     def close(self) -> None:
         super().close()
         self._env.physics.free()
+
+    def reset_near_reference(self, seed: int) -> StepResult:
+        """Begin the episode of ``seed`` near the model's reference configuration instead.
+
+        There a robot stands and a pole is upright (reference state initialisation, Peng et al.
+        2018, arXiv 1804.02717). Every joint is off by a normal deviate of 0.05 rad or m.
+
+        :raises SimulationError: as :meth:`reset`.
+        """
+        import mujoco
+
+        self.reset(seed)
+        physics = self._env.physics
+        offset = self._env.task.random.normal(0, _REFERENCE_SPREAD, physics.model.nv)
+        with physics.reset_context():
+            mujoco.mj_integratePos(self._model, self._data.qpos, offset, 1)
+        return self._result(_flatten(self._env.task.get_observation(physics)), reward=0.0)
 
     def _restart(self, seed: int) -> tuple[np.ndarray, None]:
         self._env.task.random.seed(seed)
