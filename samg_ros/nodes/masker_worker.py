@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import rclpy
-from rclpy._rclpy_pybind11 import RCLError
 
 from samg_ros.errors import ImageError, SamgError
 from samg_ros.masking.frame_queue import FrameQueue
@@ -76,10 +74,6 @@ class MaskerWorker:
         try:
             while batch := self._take():
                 self._mask(batch)
-        except RCLError as error:
-            if rclpy.ok():
-                self._give_up(error)
-            # else a signal has shut ROS down under an answer: that is the end, not an error
         except Exception as error:  # whatever it is: a thread that ends silently helps nobody
             self._give_up(error)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import OrderedDict
 
 import numpy as np
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import Image, JointState
 
@@ -22,12 +22,13 @@ from samg_ros.ros import qos
 from samg_ros.ros.command_outputs import OUTPUTS
 from samg_ros.ros.diagnostics import Monitor
 from samg_ros.ros.images import to_rgb
+from samg_ros.ros.joint_history import JointHistory
 from samg_ros.ros.joints import positions_of
 from samg_ros.ros.parameters import declare
 from samg_ros.ros.runtime import autostart, forward_logging, guarded, run
 from samg_ros.ros.stamps import NS_PER_S, to_ns
 
-KEPT_JOINT_STATES = 200
+LAST_COMMAND_S = 0.5  # how long a last command may take to reach those who listen
 HOLDING = "holding: no usable frame"
 LOST = "holding: every target is lost"
 
@@ -37,6 +38,7 @@ class PolicyNode(LifecycleNode):
     message has one for that.
 
     An action that is no number stops it: it holds until it is deactivated and activated again.
+    Whatever ends its work leaves the robot with a command to hold.
     """
 
     def __init__(self) -> None:
@@ -52,7 +54,8 @@ class PolicyNode(LifecycleNode):
         return guarded(self, self._configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._joints: OrderedDict[int, np.ndarray] = OrderedDict()
+        c = self._config
+        self._joints = JointHistory(c.max_frame_age_s + c.joint_tolerance_s, c.joint_tolerance_s)
         self._last_stamp = -1
         self._stopped = False
         self._lost_frames = 0
@@ -72,15 +75,32 @@ class PolicyNode(LifecycleNode):
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        self.destroy_timer(self._watchdog)
-        self._inputs = []
+        self._leave()
         return super().on_deactivate(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._leave()
+        return super().on_shutdown(state)
+
+    def close(self) -> None:
+        """Leave a robot that is driven with a command to hold."""
+        self._leave()
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.destroy_publisher(self._command_out)
         return TransitionCallbackReturn.SUCCESS
+
+    def _leave(self) -> None:
+        """End what an activation began."""
+        if not self._inputs:
+            return
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self.destroy_timer(self._watchdog)
+        self._inputs = []
+        if self._guard.last is not None:
+            self._hold("")
+            self._command_out.wait_for_all_acked(Duration(seconds=LAST_COMMAND_S))
 
     def _configure(self) -> None:
         c = self._config
@@ -104,9 +124,7 @@ class PolicyNode(LifecycleNode):
         except ConfigError as error:
             self._monitor.count_error("refused_joint_states", str(error))
             return
-        self._joints[to_ns(msg.header.stamp)] = positions
-        while len(self._joints) > KEPT_JOINT_STATES:
-            self._joints.popitem(last=False)
+        self._joints.add(to_ns(msg.header.stamp), positions)
 
     def _on_image(self, msg: Image) -> None:
         began = time.monotonic()
@@ -178,16 +196,12 @@ class PolicyNode(LifecycleNode):
 
     def _joints_at(self, stamp: int) -> np.ndarray | None:
         """The joint positions nearest to a stamp, if any are near enough."""
-        if stamp in self._joints:
-            return self._joints[stamp]
-        nearest = min(self._joints, key=lambda other: abs(other - stamp), default=None)
-        tolerance_ns = self._config.joint_tolerance_s * NS_PER_S
-        if nearest is None or abs(nearest - stamp) > tolerance_ns:
+        positions = self._joints.at(stamp)
+        if positions is None:
             self._monitor.count_error(
                 "frames_without_joints", "frame refused: no joint_states near its stamp"
             )
-            return None
-        return self._joints[nearest]
+        return positions
 
     def _begin_stack_after_gap(self, stamp: int) -> None:
         """Frames that do not follow each other must not be stacked as if they did."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import rclpy
-from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions, install_signal_handlers
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from samg_ros.errors import SamgError
 
@@ -39,27 +41,50 @@ def run(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
 def _spin(make_node: Callable[[], Node], args: list[str] | None) -> None:
     node = None
     try:
-        with _interruptible():
-            for number in SIGNALS:
-                signal.signal(number, _on_signal)
-            # Not rclpy's handlers yet: they would invalidate the context under a node that is
-            # still loading, and let it load to the end.
-            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-            node = make_node()
-            # From here on they wake a spin that waits; ours is called after them.
-            install_signal_handlers(SignalHandlerOptions.ALL)
-        rclpy.spin(node)
+        with _signalled() as ended:
+            with _interruptible():
+                # Not rclpy's handlers: they would invalidate the context under a node that is
+                # still loading, or that has yet to tell a robot to stand still.
+                rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+                node = make_node()
+            rclpy.spin_until_future_complete(node, ended)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except RCLError:
-        if rclpy.ok():
-            raise  # else a callback that was under way as the signal came
     finally:
         # A second signal must not cut the clean-up short: a bag would stay unfinished.
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         if node is not None:
             _take_down(node)
+
+
+@contextmanager
+def _signalled() -> Iterator[Future]:
+    """A future that is done with the first signal.
+
+    Python's own handler runs only between two of its instructions, which a spin that waits for
+    messages does not reach; a byte in a pipe reaches a thread at once.
+    """
+    ended = Future()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in SIGNALS:
+        signal.signal(number, _on_signal)
+
+    def wait() -> None:
+        if os.read(reader, 1):
+            ended.set_result(None)
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    try:
+        yield ended
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+        waiting.join()
+        os.close(reader)
 
 
 def _take_down(node: Node) -> None:

@@ -25,7 +25,8 @@ class Robot:
         self, stage: Stage, spec: TaskSpec, msgtype: type = JointState, **parameters: Any
     ) -> None:
         usual = {"task": TASK, "policy": "random", "use_sim_time": True, "frame_timeout_s": 1.0}
-        stage.start("policy", POLICY, usual | parameters)
+        self.parameters = usual | parameters
+        stage.start("policy", POLICY, self.parameters)
         self.stage, self.probe, self.spec = stage, stage.probe, spec
         self.now_ns = 10 * NS_PER_S + 7
         self.to_clock = self.probe.create_publisher(Clock, "/clock", qos.COMMAND)
