@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rosbags.interfaces import Connection, Qos
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from samg_ros.errors import BagError
@@ -24,7 +25,7 @@ class BagWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._types = get_typestore(Stores.ROS2_KILTED)
+        self._types = get_typestore(own_store())
         self._topics: dict[str, Connection] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,10 +68,16 @@ class BagWriter:
             self._writer.close()
 
 
+def own_store() -> Stores:
+    """The message definitions of the sourced distribution, from which the messages come."""
+    name = f"ROS2_{os.environ.get('ROS_DISTRO', '').upper()}"
+    return Stores[name] if name in Stores.__members__ else Stores.ROS2_KILTED
+
+
 def register_installed_type(types: Typestore, msgtype: str) -> None:
     """Add a message type that a sourced workspace defines, with all it is made of.
 
-    :raises BagError: its package or its ``.msg`` file is not installed.
+    :raises BagError: its package or its ``.msg`` file is not installed, or it cannot be parsed.
     """
     from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
@@ -80,8 +87,11 @@ def register_installed_type(types: Typestore, msgtype: str) -> None:
         text = path.read_text()
     except (PackageNotFoundError, OSError, LookupError) as error:
         raise BagError(f"no definition of {msgtype}: is its workspace sourced? {error}") from error
-    found = get_types_from_msg(text, msgtype)
-    types.register(found)
+    try:
+        found = get_types_from_msg(text, msgtype)
+        types.register(found)
+    except TypesysError as error:
+        raise BagError(f"{path} cannot be parsed: {error}") from error
     for needed in _names_in(found):
         if needed not in types.fielddefs:
             register_installed_type(types, needed)

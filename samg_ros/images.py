@@ -48,7 +48,6 @@ ENCODINGS: dict[str, Encoding] = {
     "rgb16": Encoding("u2", 3, None),
     "bgr16": Encoding("u2", 3, cv2.COLOR_BGR2RGB),
     "mono16": Encoding("u2", 1, cv2.COLOR_GRAY2RGB),
-    "16UC1": Encoding("u2", 1, cv2.COLOR_GRAY2RGB),
     # OpenCV names a Bayer pattern after its second row, ROS after its first.
     "bayer_rggb8": Encoding("u1", 1, cv2.COLOR_BayerBG2RGB),
     "bayer_bggr8": Encoding("u1", 1, cv2.COLOR_BayerRG2RGB),
@@ -59,8 +58,9 @@ ENCODINGS: dict[str, Encoding] = {
     "yuv422_yuy2": Encoding("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
     "yuyv": Encoding("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
 }
-# Depth and the like: signed or floating-point numbers of no fixed range, with NaN among them.
-NO_COLOURS = re.compile(r"(8S|16S|32S|32F|64F)C")
+# Depth and the like: millimetres as 16UC1 (a grey picture is mono16), or signed or floating-point
+# numbers of no fixed range, with NaN among them.
+NO_COLOURS = re.compile(r"16UC1|(8S|16S|32S|32F|64F)C")
 
 
 def check(msg: ImageMessage) -> Encoding:

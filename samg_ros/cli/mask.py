@@ -16,7 +16,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.lost import LOST_BEHAVIOURS, LostBehaviour
 from samg_ros.masking.reference import Reference, find_reference
-from samg_ros.offline.inputs import open_input
+from samg_ros.offline.inputs import identity, open_input
 from samg_ros.offline.results import Record, Results
 from samg_ros.offline.source import FrameSource
 from samg_ros.parameters import documented, parameter, validate
@@ -69,7 +69,8 @@ def mask(
     masked.mp4 and overlay.mp4 for a video, and for a bag the folder bag/, a copy of the original
     with masked images and masks added at the original stamps. The same command again resumes
     where a stopped run was: masks that are there are not computed again, only a video or bag is
-    put together anew.
+    put together anew. Another video or bag of the same name is refused; in a folder of pictures a
+    name stands for the picture that was there first.
 
     :param input: a picture, a folder of pictures, a video, or a bag (its folder or .mcap file).
     :param reference: a .npz made by `samg reference`, or the name of a task whose one ships.
@@ -79,7 +80,7 @@ def mask(
     found = find_reference(reference)
     loaded = Reference.load(found)
     source = open_input(input.expanduser(), run.topic, (run.image_topic, run.mask_topic))
-    results = Results(out.expanduser(), _settings(input, source, found, masker))
+    results = Results(out.expanduser(), _settings(input.expanduser(), source, found, masker))
     fresh = _find(source, results, loaded, run.batch, masker, console)
     if results.done:
         _make(source, results, run, fresh, console)
@@ -93,7 +94,7 @@ def _settings(
     """What the masks depend on; kept in ``run.json``."""
     method = {f"masker.{k}": v for k, v in asdict(masker).items() if k not in FREE_SETTINGS}
     return {
-        "input": input.name,
+        "input": f"{input.name}, {identity(input)}",
         "topic": getattr(source, "topic", ""),
         "reference": hashlib.sha256(reference.read_bytes()).hexdigest(),
         **method,

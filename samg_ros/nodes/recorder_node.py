@@ -12,6 +12,7 @@ from pathlib import Path
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rosbags.interfaces import (
     Qos,
@@ -25,9 +26,14 @@ from rosbags.interfaces import (
 from samg_ros.bag_writer import BagWriter
 from samg_ros.errors import BagError
 from samg_ros.nodes.recorder_config import RecorderConfig
-from samg_ros.ros.diagnostics import Monitor
+from samg_ros.ros.diagnostics import NOT_RECORDING, Monitor
 from samg_ros.ros.parameters import declare
 from samg_ros.ros.runtime import run
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # as Humble calls it
+    from rclpy.qos_event import SubscriptionEventCallbacks
 
 DISCOVERY_PERIOD_S = 0.2
 QUEUE_DEPTH = 100
@@ -43,7 +49,7 @@ class RecorderNode(Node):
         self._config = declare(self, RecorderConfig)
         self._bag: BagWriter | None = BagWriter(bag_path(self._config.bag))
         self._wanted = {self.resolve_topic_name(topic) for topic in self._config.topics}
-        self._topics: dict[str, object] = {}
+        self._topics: dict[str, Subscription] = {}
         self._refused: set[str] = set()
         self._monitor = Monitor(self, {"bag": str(self._bag.path)})
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -63,33 +69,44 @@ class RecorderNode(Node):
             self._bag = None
 
     def _discover(self) -> None:
+        if self._bag is None:
+            return
         for topic, types in self.get_topic_names_and_types():
-            if self._is_wanted(topic) and topic not in self._topics and self._bag is not None:
-                self._subscribe(topic, types[0])
+            publishers = self.get_publishers_info_by_topic(topic)
+            if not publishers or not self._is_wanted(topic):
+                continue
+            if topic not in self._topics:
+                self._add(topic, types[0], publishers)
+            elif asks_too_much(self._topics[topic].qos_profile, publishers):
+                self.destroy_subscription(self._topics[topic])
+                self._subscribe(topic, types[0], publishers)
 
     def _is_wanted(self, topic: str) -> bool:
         if topic in self._refused:
             return False
         return topic in self._wanted if self._wanted else topic not in INTERNAL_TOPICS
 
-    def _subscribe(self, topic: str, msgtype: str) -> None:
-        publishers = self.get_publishers_info_by_topic(topic)
-        if not publishers:
-            return
+    def _add(self, topic: str, msgtype: str, publishers: list[TopicEndpointInfo]) -> None:
+        assert self._bag is not None
         try:
-            message_class = find_message_class(msgtype)
-            assert self._bag is not None
+            find_message_class(msgtype)
             self._bag.add_topic(topic, msgtype, [as_bag_qos(p.qos_profile) for p in publishers])
         except BagError as error:
             self._refused.add(topic)
             self._monitor.count_error("refused_topics", f"{topic} is not recorded: {error}")
             return
+        self._subscribe(topic, msgtype, publishers)
+
+    def _subscribe(self, topic: str, msgtype: str, publishers: list[TopicEndpointInfo]) -> None:
         self._topics[topic] = self.create_subscription(
-            message_class,
+            find_message_class(msgtype),
             topic,
-            lambda data, topic=topic: self._on_message(topic, data),
+            lambda data: self._on_message(topic, data),
             matching_qos(publishers),
             raw=True,
+            event_callbacks=SubscriptionEventCallbacks(
+                message_lost=lambda lost: self._on_lost(topic, lost.total_count_change)
+            ),
         )
 
     def _on_message(self, topic: str, data: bytes) -> None:
@@ -102,6 +119,13 @@ class RecorderNode(Node):
             self._stop(str(error))
             return
         self._monitor.frame(time.monotonic() - began)
+
+    def _on_lost(self, topic: str, messages: int) -> None:
+        if self._bag is None:
+            return
+        self._monitor.warning = "the bag lacks messages: lost_messages counts them"
+        text = f"{topic}: messages are lost: the machine or the network cannot keep up"
+        self._monitor.count_error("lost_messages", text, messages)
 
     def _flush(self) -> None:
         if self._bag is None:
@@ -117,7 +141,7 @@ class RecorderNode(Node):
 
     def _stop(self, why: str) -> None:
         """Stop recording but keep what there is; the robot goes on."""
-        self._monitor.warning = f"not recording: {why}"
+        self._monitor.warning = f"{NOT_RECORDING}: {why}"
         self.get_logger().error(f"recording stopped: {why}; the bag up to here is kept")
         try:
             self.close()
@@ -149,6 +173,15 @@ def matching_qos(publishers: list[TopicEndpointInfo]) -> QoSProfile:
         depth=QUEUE_DEPTH,
         reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+def asks_too_much(asked: QoSProfile, publishers: list[TopicEndpointInfo]) -> bool:
+    """Whether a publisher has come since that cannot serve what was asked."""
+    served = matching_qos(publishers)
+    return (
+        asked.reliability == ReliabilityPolicy.RELIABLE != served.reliability
+        or asked.durability == DurabilityPolicy.TRANSIENT_LOCAL != served.durability
     )
 
 

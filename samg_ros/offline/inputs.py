@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 from samg_ros.errors import ConfigError
@@ -10,6 +12,7 @@ from samg_ros.offline.source import FrameSource
 from samg_ros.offline.video_file import Video
 
 BAG_FILES = frozenset({".mcap", ".db3", ".bag"})
+_ENDS = 2**20  # bytes that are looked at where a file begins and ends
 
 
 def open_input(path: Path, topic: str = "", new_topics: tuple[str, ...] = ()) -> FrameSource:
@@ -36,3 +39,32 @@ def open_input(path: Path, topic: str = "", new_topics: tuple[str, ...] = ()) ->
     if path.is_dir() or suffix in SUFFIXES:
         return Pictures(path)
     return Video(path)
+
+
+def identity(path: Path) -> str:
+    """What tells an input from another of the same name.
+
+    A folder of pictures is known by where it lies, since it may grow. A bag or a file is known by
+    its size and its first and last MiB, wherever it lies.
+
+    :raises ConfigError: it cannot be read.
+    """
+    files = sorted(p for p in path.iterdir() if p.suffix in BAG_FILES) if path.is_dir() else [path]
+    if not files:
+        return str(path.resolve())
+    digest = hashlib.sha256()
+    try:
+        for file in files:
+            _add_ends(digest, file)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _add_ends(digest: hashlib._Hash, path: Path) -> None:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        digest.update(str(size).encode())
+        for start in (0, max(0, size - _ENDS)):
+            file.seek(start)
+            digest.update(file.read(_ENDS))

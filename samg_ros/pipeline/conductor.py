@@ -14,7 +14,7 @@ from std_srvs.srv import Trigger
 
 from samg_ros.errors import SamgError
 from samg_ros.ros import qos
-from samg_ros.ros.diagnostics import status_values
+from samg_ros.ros.diagnostics import NOT_RECORDING, status_values
 
 SPIN_S = 0.1
 
@@ -44,6 +44,7 @@ class Conductor(Node):
         self._check = check
         self._latest: dict[str, str] = {}
         self._score = "-"
+        self._lost_recorder = ""  # why it no longer records
         self._began = 0.0
         self._reset = self.create_client(Trigger, "/bridge/reset")
         self.create_subscription(DiagnosticArray, "/bridge/episode", self._on_episode, qos.STATUS)
@@ -52,7 +53,8 @@ class Conductor(Node):
     def wait_until_wired(self, wires: dict[str, set[str]], timeout_s: float) -> None:
         """Wait until each topic has the nodes named as subscribers, and the reset service is up.
 
-        :raises SamgError: not within ``timeout_s``; the message says what is missing.
+        :raises SamgError: not within ``timeout_s``; the message says what is missing. Or the
+            recorder has stopped.
         """
         deadline = time.monotonic() + timeout_s
         while missing := self._missing(wires):
@@ -64,7 +66,8 @@ class Conductor(Node):
         """Reset the bridge and follow one episode to its end.
 
         :param silence_s: give up when the bridge says nothing for this long.
-        :raises SamgError: the bridge begins no episode or fell silent, or a process died.
+        :raises SamgError: the bridge begins no episode or fell silent, the recorder has stopped,
+            or a process died.
         """
         self._latest = {}
         future = self._reset.call_async(Trigger.Request())
@@ -88,6 +91,8 @@ class Conductor(Node):
     def _spin(self) -> None:
         rclpy.spin_once(self, timeout_sec=SPIN_S)
         self._check()
+        if self._lost_recorder:
+            raise SamgError(f"the recorder has stopped, {self._lost_recorder}")
 
     def _missing(self, wires: dict[str, set[str]]) -> list[str]:
         missing = [] if self._reset.service_is_ready() else ["no /bridge/reset service"]
@@ -104,6 +109,8 @@ class Conductor(Node):
         for status in msg.status:
             if status.name == "masker":
                 self._score = status_values(status).get("score", "-")
+            if status.name == "recorder" and status.message.startswith(NOT_RECORDING):
+                self._lost_recorder = status.message
 
     def _progress(self) -> Progress:
         latest = self._latest

@@ -14,6 +14,8 @@ from rclpy.node import Node
 
 from samg_ros.ros.qos import STATUS
 
+NOT_RECORDING = "not recording"
+"""How the recorder's warning begins once it has stopped."""
 PERIOD_S = 1.0
 LOG_PERIOD_S = 1.0
 WINDOW = 200
@@ -43,12 +45,12 @@ class Figures:
         self._times: deque[float] = deque(maxlen=WINDOW)
         self._latencies: deque[float] = deque(maxlen=WINDOW)
 
-    def count(self, kind: str) -> None:
-        """One more of a kind."""
+    def count(self, kind: str, more: int = 1) -> None:
+        """So many more of a kind."""
         with self._lock:
-            self.counts[kind] += 1
+            self.counts[kind] += more
         if self._whole is not None:
-            self._whole.count(kind)
+            self._whole.count(kind, more)
 
     def frame(self, latency_s: float) -> None:
         """One unit of work is done, and took ``latency_s``."""
@@ -65,9 +67,9 @@ class Figures:
             self.facts.update(facts)
             self.warning = warning
 
-    def count_error(self, kind: str, message: str) -> None:
-        """Count a refused input and log it, at most once a second for each kind."""
-        self.count(kind)
+    def count_error(self, kind: str, message: str, more: int = 1) -> None:
+        """Count refused inputs and log the message, at most once a second for each kind."""
+        self.count(kind, more)
         # rclpy throttles by line of code: one kind that comes often would hide all others.
         now = time.monotonic()
         with self._lock:

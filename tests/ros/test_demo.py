@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,6 +177,17 @@ def test_dead_child_ends_the_demo_with_its_last_lines(tmp_path: Path) -> None:
     assert "Traceback" not in run.err
     with Recording(run.folder / "bag") as recording:
         assert recording.counts()[topics.RAW] > 2
+
+
+def test_a_recorder_that_stops_ends_the_demo(tmp_path: Path) -> None:
+    with demo(tmp_path, *ENDLESS) as run:
+        run.wait_until_running()
+        shutil.rmtree(run.folder / "bag")
+        assert run.ended() == 1
+        assert run.nodes() == {}
+    assert "samg demo: the recorder has stopped, not recording: " in run.err
+    assert "Traceback" not in run.err
+    assert not (run.folder / "summary.json").exists()
 
 
 def test_folder_with_something_in_it_is_left_alone(

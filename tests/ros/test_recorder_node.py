@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from harness import RECORDER, Stage, open_stage
 from mcap.reader import make_reader
 from messages import image, on_disk, picture
 from probe import RELIABLE
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
@@ -93,6 +95,21 @@ def assert_has_camera(bag: Path) -> None:
     assert [stamp_ns(frame) for frame in frames] == [stamp(n) for n in range(FRAMES)]
     for number, frame in enumerate(frames):
         np.testing.assert_array_equal(pixels(frame), picture(seed=number))
+
+
+def test_a_publisher_that_offers_less_than_the_first_is_recorded(recorders: Recorders) -> None:
+    probe, topic = recorders.probe, "/changing"
+    for qos in (RELIABLE, qos_profile_sensor_data):
+        publisher = probe.create_publisher(String, topic, qos)
+        before = on_disk(recorders.bag("interrupted"))[topic]
+        said = count()
+
+        def recorded(publisher=publisher, before=before, said=said) -> bool:
+            publisher.publish(String(data=str(next(said))))
+            return on_disk(recorders.bag("interrupted"))[topic] > before + 2
+
+        probe.wait_for(recorded, f"messages of {qos.reliability.name}")
+        probe.destroy_publisher(publisher)
 
 
 def test_sigint_finishes_a_bag_of_every_topic(recorders: Recorders) -> None:

@@ -28,7 +28,6 @@ CHANNELS = {
     "mono8": (0, 0, 0),
     "8UC1": (0, 0, 0),
     "mono16": (0, 0, 0),
-    "16UC1": (0, 0, 0),
 }
 # The colours of the first two pixels of the first two rows.
 BAYER = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +57,11 @@ def use(monkeypatch):
     return patch
 
 
-def write_bag(path: Path, storage: StoragePlugin = StoragePlugin.MCAP) -> Path:
+def write_bag(path: Path, storage: StoragePlugin = StoragePlugin.MCAP, began_s: int = 1) -> Path:
     """Padded bgr8 images (one cut short), PNG images, and messages of a type of its own."""
     messages = Messages(path, storage)
     for i in range(FRAMES):
-        stamp = 10**9 + i * 10**8
+        stamp = began_s * 10**9 + i * 10**8
         image = messages.image(frame(i), stamp, padding=5)
         if i == DAMAGED:
             image.data = image.data[:50]
@@ -177,6 +178,16 @@ class TestBag:
         assert mask(bag, reference, tmp_path / "out", *options) == 1
         assert f"two topics {taken}" in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
+
+    def test_another_bag_of_the_same_name(self, bag, reference, tmp_path, use, capsys):
+        use(RedMasker())
+        copied, other = tmp_path / "copied" / bag.name, tmp_path / "other" / bag.name
+        shutil.copytree(bag, copied)
+        write_bag(other, began_s=2)
+        assert mask(bag, reference, tmp_path / "out", "--topic", CAMERA) == 0
+        assert mask(copied, reference, tmp_path / "out", "--topic", CAMERA) == 0
+        assert mask(other, reference, tmp_path / "out", "--topic", CAMERA) == 1
+        assert "run with other settings (input)" in capsys.readouterr().err
 
     def test_a_bag_that_was_cut_off(self, bag, reference, tmp_path, capsys):
         (file,) = bag.glob("*.mcap")

@@ -136,6 +136,20 @@ class TestRefusals:
         assert "masker.input_size" in capsys.readouterr().err
         assert mask(pictures, reference, tmp_path / "out", "--device", "cpu") == 0
 
+    @pytest.mark.parametrize("name", ["a.png", "pictures"])
+    def test_another_input_of_the_same_name(self, name, reference, tmp_path, use, capsys):
+        """Masks of one must not be put on the other."""
+        use(RedMasker())
+        inputs = []
+        for i, place in enumerate(("one", "two")):
+            inputs.append(tmp_path / place / name)
+            file = inputs[i] if name == "a.png" else inputs[i] / "a.png"
+            file.parent.mkdir(parents=True)
+            cv2.imwrite(str(file), frame(i)[..., ::-1])
+        assert mask(inputs[0], reference, tmp_path / "out") == 0
+        assert mask(inputs[1], reference, tmp_path / "out") == 1
+        assert "run with other settings (input)" in capsys.readouterr().err
+
     def test_a_topic_of_what_is_no_bag(self, pictures, reference, tmp_path, capsys):
         assert mask(pictures, reference, tmp_path / "out", "--topic", "/camera") == 1
         assert "--topic is for bags" in capsys.readouterr().err

@@ -122,11 +122,12 @@ class TestEncodings:
         many = ManyMasker(Encoders(*drawn.models(family)), {"camera": masker._find})
         assert many([("camera", rgb)])[0].mask.shape == rgb.shape[:2]
 
-    @pytest.mark.parametrize("encoding", ["32FC1", "32FC3", "64FC4"])
+    @pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "32FC3", "64FC4"])
     def test_depth_is_refused(self, room, encoding: str):
-        """NaN in it means "nothing measured", and distances have no colour."""
-        dtype = np.dtype(f"f{int(encoding[:2]) // 8}")
-        pixels = np.full((20, 30, int(encoding[-1])), np.nan, dtype)
+        """NaN or 0 in it means "nothing measured", and distances have no colour."""
+        dtype = np.dtype(f"{encoding[2].lower()}{int(encoding[:2]) // 8}")
+        nothing = 0 if encoding == "16UC1" else np.nan
+        pixels = np.full((20, 30, int(encoding[-1])), nothing, dtype)
         with pytest.raises(ImageError, match=f"'{encoding}' holds no colours; publish one of"):
             importlib.import_module(room).to_rgb(message(room, encoding, pixels, 0, False))
 
