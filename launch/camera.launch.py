@@ -50,6 +50,7 @@ def generate_launch_description() -> LaunchDescription:
                 description="path of a checkpoint, or a registered policy; empty: no policy node",
             ),
             argument(PolicyNodeConfig, "task"),
+            argument(PolicyNodeConfig, "crop"),
             topic("joint_states", "joint_states", "the robot's joint states, for the policy"),
             topic("joint_command", "joint_command", "where the policy's commands go"),
             *recording_arguments(),
@@ -80,7 +81,7 @@ def nodes(context: LaunchContext) -> list[Node]:
     policy = node(
         context,
         "policy_node",
-        values(PolicyNodeConfig, "task", "policy"),
+        values(PolicyNodeConfig, "task", "policy", "crop"),
         remappings=[
             ("image", "/".join(["masker", *cameras[:1], "image"])),
             ("joint_states", LaunchConfiguration("joint_states")),

@@ -85,9 +85,20 @@ def area_resize(image: np.ndarray, size: int) -> np.ndarray:
     if height != width or height < size:
         raise ImageError(
             f"the policy's image must be square and at least {size} pixels wide, "
-            f"got {width}x{height}: crop it or set the camera's size"
+            f"got {width}x{height}: set the camera's size, or the policy node's crop to center"
         )
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def centre_square(image: np.ndarray) -> np.ndarray:
+    """The largest square around a picture's middle.
+
+    :param image: [H, W, C]. :return: [S, S, C], S the smaller of H and W; a view.
+    """
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[top : top + side, left : left + side]
 
 
 class FrameStack:

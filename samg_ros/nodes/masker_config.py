@@ -48,7 +48,10 @@ class MaskerNodeConfig:
         choices=("samg", "topic", "none", "black"),
     )
     on_lost: str = parameter(
-        "hold", "what a frame becomes when every target is lost", choices=LOST_BEHAVIOURS
+        "hold",
+        "what a frame becomes when every target is lost: seen through the last mask, however old; "
+        "as it is; or black, which the policy's max_lost_frames counts",
+        choices=LOST_BEHAVIOURS,
     )
     autostart: bool = parameter(True, "configure and activate without a lifecycle manager")
 

@@ -30,6 +30,12 @@ class PolicyNodeConfig:
         "the policy learned from is refused (empty: any)",
         choices=("", "targets", "none", "black"),
     )
+    crop: str = parameter(
+        "none",
+        "what is cut from the frames, which policies need square: nothing, or all but the square "
+        "around the center, as of a camera of 640x480",
+        choices=("none", "center"),
+    )
     joints: list[str] = parameter(
         [], "what joint_states will carry; a policy that needs another is refused (empty: any)"
     )
@@ -77,7 +83,7 @@ class PolicyNodeConfig:
     max_lost_frames: int = parameter(
         0,
         "hold from so many wholly black frames in a row on, in which every target is lost; 0 lets "
-        "the policy act on them",
+        "the policy act on them; a masker shows lost frames black with on_lost blank",
         unit="frames",
         low=0,
         high=100_000,

@@ -13,6 +13,7 @@ from sensor_msgs.msg import Image, JointState
 
 from policies.base import Observation
 from policies.fit import Robot, check_fit, picture_doubts
+from policies.preprocessing import centre_square
 from policies.registry import load_policy
 from policies.safety import CommandGuard, SafetyLimits
 from samg_ros.commands import JointCommand
@@ -139,6 +140,8 @@ class PolicyNode(LifecycleNode):
             return
         try:
             rgb = to_rgb(msg)
+            if self._config.crop == "center":
+                rgb = centre_square(rgb)
             if self._last_stamp < 0:
                 self._tell_doubts(rgb, msg.header.frame_id)
             self._answer(rgb, joints, stamp)

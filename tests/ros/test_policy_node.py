@@ -169,6 +169,29 @@ def test_a_picture_that_the_policy_cannot_take_is_refused(tmp_path: Path, spec: 
         robot.probe.wait_for(acts_again, "the policy acts again")
 
 
+def test_frames_that_are_not_square_are_cropped_where_asked(
+    tmp_path: Path, spec: TaskSpec
+) -> None:
+    with open_stage(tmp_path) as stage:
+        robot = Robot(stage, spec, policy="adroit_door", crop="center")
+        wide = np.zeros((96, 128, 3), np.uint8)
+        wide[:, 16:112] = picture(96, 96)
+
+        def answer(rgb: np.ndarray) -> list[float]:
+            stamp, rounds = robot.later(5.0), count()  # a gap that begins a new frame stack
+
+            def answered() -> list[JointState]:
+                if next(rounds) % 20 == 0:
+                    robot.send(stamp, rgb=rgb)
+                return with_stamp(robot.commands, stamp)
+
+            return list(robot.probe.wait_for(answered, "a command")[0].position)
+
+        cut, square = answer(wide), answer(wide[:, 16:112].copy())
+        assert cut == square
+        assert answer(np.zeros((96, 96, 3), np.uint8)) != square
+
+
 def test_a_policy_that_does_not_fit_does_not_start(tmp_path: Path) -> None:
     wired = {"camera": "side", "mask": "none", "joints": ["ARTz"], "command_mode": "effort"}
     with open_stage(tmp_path) as stage:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from policies.preprocessing import FrameStack, Normalizer, StudentPreprocessing, area_resize
+from policies.preprocessing import (
+    FrameStack,
+    Normalizer,
+    StudentPreprocessing,
+    area_resize,
+    centre_square,
+)
 from samg_ros.errors import ConfigError, ImageError
 
 
@@ -72,3 +78,14 @@ def test_normalizer_refuses_other_sizes_and_zero_deviations() -> None:
         Normalizer((0.0, 0.0), (1.0, 1.0))(np.zeros(3))
     with pytest.raises(ConfigError, match="positive"):
         Normalizer((0.0,), (0.0,))
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 9), (9, 4), (5, 5)])
+def test_the_square_around_the_middle(height: int, width: int) -> None:
+    rows, columns = np.indices((height, width))
+    cut = centre_square(np.stack([rows, columns], axis=2))
+    side = min(height, width)
+    assert cut.shape == (side, side, 2)
+    for axis, length in enumerate((height, width)):
+        edges = cut[..., axis].min(), length - 1 - cut[..., axis].max()
+        assert abs(edges[0] - edges[1]) <= 1
