@@ -20,7 +20,7 @@ from samg_ros.nodes.masker_config import MaskerNodeConfig
 from samg_ros.nodes.masker_pairs import Pairs
 from samg_ros.ros import qos
 from samg_ros.ros.diagnostics import Figures
-from samg_ros.ros.images import from_mask, from_rgb, to_mask, to_rgb
+from samg_ros.ros.images import from_mask, from_rgb, is_same, to_mask, to_rgb
 from samg_ros.ros.stamps import to_ns
 
 
@@ -56,8 +56,8 @@ class MaskerCamera:
         self._overlay_out = node.create_publisher(Image, f"~/{camera}overlay", qos.IMAGE_OUT)
         self._inputs: list = []
         self._lock = threading.Lock()  # for the next two
-        self._asked: int | None = None  # stamp of the frame that was handed over last
-        self._answer: tuple[int, Image, Image] | None = None
+        self._asked: Arrival | None = None  # what was handed over last
+        self._answer: tuple[Image, Image] | None = None  # to that
 
     def listen(self, queue: FrameQueue[Arrival]) -> None:
         """Subscribe, and hand frames over to a queue from now on."""
@@ -100,7 +100,7 @@ class MaskerCamera:
         """Count a frame that cannot be masked; sent again, it is tried again."""
         self._figures.count_error("refused_images", f"frame refused: {error}")
         with self._lock:
-            if self._asked == arrival.stamp:
+            if self._asked is arrival:
                 self._asked = None
 
     def drop(self) -> None:
@@ -113,7 +113,8 @@ class MaskerCamera:
         mask = self._lost(found.mask, found.lost)
         image_out, mask_out = from_rgb(rgb * mask[..., None], header), from_mask(mask, header)
         with self._lock:
-            self._answer = (arrival.stamp, image_out, mask_out)
+            if self._asked is arrival:
+                self._answer = image_out, mask_out
         self._publish(image_out, mask_out)
         if self._overlay_out.get_subscription_count():
             overlay = draw_overlay(rgb, mask, found.points, found.labels)
@@ -123,8 +124,10 @@ class MaskerCamera:
     def _on_image(self, msg: Image) -> None:
         self._figures.count("received")
         stamp = to_ns(msg.header.stamp)
-        if self._is_repeated(stamp):
-            self._answer_again(stamp)
+        with self._lock:
+            asked = self._asked
+        if asked and is_same(msg, asked.image):
+            self._answer_again()
             return
         try:
             images.check(msg)  # here, lest it take the place of a good frame that waits
@@ -139,29 +142,26 @@ class MaskerCamera:
 
     def _on_mask(self, msg: Image) -> None:
         stamp = to_ns(msg.header.stamp)
-        if self._is_repeated(stamp):
+        with self._lock:
+            asked = self._asked
+        if asked and asked.mask and is_same(msg, asked.mask):
             return  # sent again with its frame
         if pair := self._pairs.add_mask(stamp, msg):
             self._hand_over(*pair)
         self._give_up_unpaired()
 
-    def _is_repeated(self, stamp: int) -> bool:
-        """Whether this is the last frame again. Zero is the stamp of cameras that give none."""
-        with self._lock:
-            return stamp != 0 and stamp == self._asked
-
-    def _answer_again(self, stamp: int) -> None:
+    def _answer_again(self) -> None:
         """Publish the answer anew, as it may have been lost; without one yet, it will come."""
         self._figures.count("repeated")
         with self._lock:
             answer = self._answer
-        if answer is not None and answer[0] == stamp:
-            self._publish(*answer[1:])
+        if answer is not None:
+            self._publish(*answer)
 
     def _hand_over(self, image: Image, mask: Image | None) -> None:
         arrival = Arrival(image, mask, time.monotonic())
         with self._lock:
-            self._asked = arrival.stamp
+            self._asked, self._answer = arrival, None
         if self._queue.put(self.name, arrival):
             self.drop()
 

@@ -22,7 +22,7 @@ from samg_ros.nodes.policy_config import PolicyNodeConfig
 from samg_ros.ros import qos
 from samg_ros.ros.command_outputs import OUTPUTS
 from samg_ros.ros.diagnostics import Monitor
-from samg_ros.ros.images import to_rgb
+from samg_ros.ros.images import is_same, to_rgb
 from samg_ros.ros.joint_history import JointHistory
 from samg_ros.ros.joints import positions_of
 from samg_ros.ros.parameters import declare
@@ -58,6 +58,7 @@ class PolicyNode(LifecycleNode):
         c = self._config
         self._joints = JointHistory(c.max_frame_age_s + c.joint_tolerance_s, c.joint_tolerance_s)
         self._last_stamp = -1
+        self._last_image: Image | None = None
         self._stopped = False
         self._lost_frames = 0
         self._monitor.warning = ""
@@ -130,7 +131,7 @@ class PolicyNode(LifecycleNode):
     def _on_image(self, msg: Image) -> None:
         began = time.monotonic()
         stamp = to_ns(msg.header.stamp)
-        if stamp == self._last_stamp and self._guard.last is not None:
+        if self._guard.last is not None and self._last_image and is_same(msg, self._last_image):
             self._publish(self._guard.last)  # sent again: the answer was lost
             return
         if self._too_old(stamp):
@@ -150,6 +151,7 @@ class PolicyNode(LifecycleNode):
             return
         except UnsafeActionError as error:
             self._stop(error, stamp)
+        self._last_image = msg
         self._last_frame_at = time.monotonic()
         self._monitor.frame(self._last_frame_at - began)
 

@@ -17,11 +17,21 @@ from sensor_msgs.msg import Image
 
 from samg_ros import images
 from samg_ros.images import ENCODINGS, Encoding, to_mask
+from samg_ros.ros.stamps import to_ns
 
 # Encodings that are left to cv_bridge where there is one.
 BRIDGED = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "bayer")
 
-__all__ = ["ENCODINGS", "Encoding", "from_depth", "from_mask", "from_rgb", "to_mask", "to_rgb"]
+__all__ = [
+    "ENCODINGS",
+    "Encoding",
+    "from_depth",
+    "from_mask",
+    "from_rgb",
+    "is_same",
+    "to_mask",
+    "to_rgb",
+]
 
 
 def to_rgb(msg: Image) -> np.ndarray:
@@ -54,6 +64,13 @@ def from_mask(mask: np.ndarray, header) -> Image:
 def from_depth(depth: np.ndarray, header) -> Image:
     """Float32 [H, W] in m as a ``32FC1`` message; as in REP 117 infinity is out of range."""
     return _message(depth.astype("<f4", copy=False), "32FC1", header)
+
+
+def is_same(msg: Image, before: Image) -> bool:
+    """Whether a message is the one before, sent again. A stamp alone does not tell: a simulation
+    that is started again begins with the same ones, and zero is that of cameras without."""
+    stamp = to_ns(msg.header.stamp)
+    return stamp != 0 and stamp == to_ns(before.header.stamp) and msg.data == before.data
 
 
 def _message(pixels: np.ndarray, encoding: str, header) -> Image:

@@ -122,12 +122,29 @@ def test_sent_again_frames_leave_nothing_waiting(maskers: dict[str, Masker]) -> 
     assert masker.probe.fresh_count(masker.name, "unpaired") == 0
 
 
-def test_repeated_stamp_gets_the_same_answer(maskers: dict[str, Masker]) -> None:
+def test_a_frame_that_is_sent_again_gets_the_same_answer(maskers: dict[str, Masker]) -> None:
     masker, stamp = maskers["none"], new_stamp()
-    masker.send(image(picture(seed=1), stamp))
+    before = masker.probe.fresh_count(masker.name, "repeated")
+    masker.send(image(picture(), stamp))
     first = masker.answer(stamp)
-    masker.send(image(picture(seed=2), stamp))
+    masker.send(image(picture(), stamp))
     assert masker.answer(stamp, number=2) == first
+    masker.probe.wait_for_count(masker.name, "repeated", before + 1)
+
+
+@pytest.mark.parametrize("kind", ["none", "topic"])
+def test_another_picture_of_the_same_stamp_gets_its_own_answer(
+    maskers: dict[str, Masker], kind: str
+) -> None:
+    """As from a simulation that is started again, whose stamps begin anew."""
+    masker, stamp = maskers[kind], new_stamp()
+    for number in (1, 2):
+        rgb = picture(seed=number)
+        mask = expected_mask(kind, rgb)
+        masker.send(image(rgb, stamp), mask if kind == "topic" else None)
+        image_out, mask_out = masker.answer(stamp, number)
+        np.testing.assert_array_equal(pixels(image_out), rgb * mask[..., None])
+        np.testing.assert_array_equal(pixels(mask_out), mask * 255)
 
 
 def test_camera_without_stamps_is_not_frozen(maskers: dict[str, Masker]) -> None:

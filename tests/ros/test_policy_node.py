@@ -57,6 +57,18 @@ def test_command_carries_the_stamp_of_its_frame(robot: Robot) -> None:
         assert not command.velocity and not command.effort
 
 
+def test_a_frame_that_is_sent_again_gets_the_same_command(robot: Robot) -> None:
+    """The random policy would give another."""
+    first = robot.commanded(robot.later())
+    stamp, seen = to_ns(first.header.stamp), len(robot.commands)
+    robot.send(stamp)
+    robot.probe.wait_for(lambda: len(robot.commands) > seen, "the command again")
+    assert robot.commands[-1] == first
+    robot.send(stamp, rgb=picture(seed=1))
+    robot.probe.wait_for(lambda: robot.commands[-1] != first, "a command for another picture")
+    assert to_ns(robot.commands[-1].header.stamp) == stamp
+
+
 def test_joint_states_near_the_stamp_will_do(robot: Robot) -> None:
     stamp = robot.later(1.0)
     robot.send_joints(stamp - NS_PER_S // 20)
