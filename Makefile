@@ -26,9 +26,12 @@ $(READY): setup.py constraints.txt scripts/setup.sh
 demo: $(READY)
 	@$(BIN)/samg demo $(ARGS)
 
-# Plugins that a sourced ROS 2 brings (launch_testing) do not work with this pytest.
+# Plugins that a sourced ROS 2 brings (launch_testing) do not work with this pytest. Two workers,
+# as most tests keep one core busy or wait; a file's tests stay together, for their fixtures.
+WORKERS := -p xdist.plugin -n 2 --dist loadfile --no-loadscope-reorder
+
 test: lint weights
-	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/pytest $(ARGS)
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/pytest $(WORKERS) $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

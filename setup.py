@@ -31,7 +31,7 @@ EXTRAS = {
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
 EXTRAS["ray"] = ["ray>=2.9"]
 EXTRAS["test"] = ["pytest"]
-EXTRAS["dev"] = ["pytest", "hypothesis", "ruff", "mypy"]
+EXTRAS["dev"] = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy"]
 
 
 def files(folder: str) -> list[str]:
