@@ -203,6 +203,6 @@ def test_the_expert_goes_on_from_where_a_learner_has_got_to(task: ArmTask) -> No
 
 def test_scripts_are_teachers_and_other_tasks_say_that_they_have_none() -> None:
     assert all(has_teacher(task) for task in SCRIPTED_TASKS)
-    assert not has_teacher("hopper_hop")
-    with pytest.raises(CheckpointError, match="hopper_hop"):
-        shipped_teacher("hopper_hop")
+    assert not has_teacher("cartpole_balance")
+    with pytest.raises(CheckpointError, match="cartpole_balance"):
+        shipped_teacher("cartpole_balance")

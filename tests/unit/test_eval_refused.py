@@ -63,7 +63,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (("--tasks", "adroit_dor"), "unknown task 'adroit_dor'; choose one of: adroit_door"),
         (("--policies", "nobody"), "unknown policy 'nobody'"),
-        (("--tasks", DOOR, "hopper_hop"), "no checkpoint ships for task"),
+        (("--tasks", DOOR, "cartpole_balance"), "no checkpoint ships for task"),
         (("--masks", "oracel"), "unknown mask 'oracel'; choose among: samg, oracle"),
         (("--perturb", "fog"), "unknown perturbation 'fog'"),
         (("--perturb", "video_hard=/no/such/folder"), "no folder '/no/such/folder'"),
