@@ -26,6 +26,7 @@ WITH_NUMBERS = (
     "sam_vit_b",
 )
 NO_CUDA = "there is no CUDA device on this machine"
+NO_BF16 = "this CPU emulates bf16, and takes minutes for some convolutions"
 
 
 def make(name: str, device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> Any:
@@ -169,6 +170,7 @@ class TestEveryModel:
         other = look(model, images(1, *size))
         assert other.shape == cells[:1].shape and torch.isfinite(other).all()
 
+    @pytest.mark.skipif(choose_dtype("auto", CPU) != torch.bfloat16, reason=NO_BF16)
     def test_bf16_gives_nearly_the_same(self, name: str, cells: torch.Tensor):
         """fp16 is left to CUDA: a CPU takes minutes for some of its convolutions."""
         coarse = look(make(name, dtype=torch.bfloat16), images(2))
