@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -12,8 +11,6 @@ import pytest
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from harness import POLICY, open_stage
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
 from messages import image, picture, stamps, with_stamp
 from robot_probe import TASK, Robot
 from sensor_msgs.msg import JointState
@@ -265,37 +262,6 @@ def test_stops_for_good_at_an_action_that_is_no_number(tmp_path: Path, spec: Tas
         robot.probe.wait_for(lambda: len(robot.commands) > stopped + 2, "it goes on holding")
         held = [list(msg.data) for msg in robot.commands[stopped:]]
         assert np.isfinite(held).all() and all(values == held[0] for values in held)
-
-
-@pytest.fixture(scope="module")
-def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Robot]:
-    """A robot that takes efforts: whatever comes last goes on pushing it."""
-    task = make_task("cartpole_swingup")
-    task.close()
-    with open_stage(tmp_path_factory.mktemp("pushed")) as stage:
-        yield Robot(stage, task.spec, task="cartpole_swingup", frame_timeout_s=600.0)
-
-
-def test_a_deactivated_policy_leaves_no_effort_behind(pushed: Robot) -> None:
-    pushed.commanded(pushed.later())
-    assert pushed.commands[-1].effort[0] != 0
-    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
-        change = ChangeState.Request(transition=Transition(id=transition))
-        assert pushed.probe.call(ChangeState, "/policy/change_state", change).success
-        pushed.probe.wait_for(lambda: list(pushed.commands[-1].effort) == [0.0], "no effort")
-    pushed.commanded(pushed.later())
-    assert pushed.commands[-1].effort[0] != 0
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_ended_policy_leaves_no_effort_behind(pushed: Robot, number: signal.Signals) -> None:
-    if number == signal.SIGTERM:
-        pushed.stage.start("policy", POLICY, pushed.parameters)
-    pushed.commanded(pushed.later())
-    assert pushed.commands[-1].effort[0] != 0
-    assert pushed.stage.end("policy", number) == 0
-    pushed.probe.wait_for(lambda: list(pushed.commands[-1].effort) == [0.0], "no effort")
-    assert "Traceback" not in pushed.stage.log("policy")
 
 
 def breaking_student(folder: Path, task: TaskSpec) -> Path:
