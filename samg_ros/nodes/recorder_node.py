@@ -72,8 +72,8 @@ class RecorderNode(Node):
         if self._bag is None:
             return
         for topic, types in self.get_topic_names_and_types():
-            publishers = self.get_publishers_info_by_topic(topic)
-            if not publishers or not self._is_wanted(topic):
+            publishers = self._is_wanted(topic) and self.get_publishers_info_by_topic(topic)
+            if not publishers:
                 continue
             if topic not in self._topics:
                 self._add(topic, types[0], publishers)
