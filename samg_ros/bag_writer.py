@@ -17,20 +17,23 @@ BAG_VERSION = 9
 
 
 class BagWriter:
-    """An open bag. Chunks are compressed with zstd and written whole, so that a bag whose writer
-    was killed is readable up to its last chunk.
+    """An open bag. Chunks are written whole, so that a bag whose writer was killed is readable up
+    to its last chunk.
 
-    :param path: the new bag's folder. :raises BagError: it exists or cannot be made.
+    :param path: the new bag's folder.
+    :param compress: chunks, with zstd.
+    :raises BagError: the folder exists or cannot be made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, compress: bool = True) -> None:
         self.path = path
         self._types = get_typestore(own_store())
         self._topics: dict[str, Connection] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
-            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+            if compress:
+                self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
             self._writer.open()
         except (OSError, WriterError) as error:
             raise BagError(f"cannot write a bag at {path}: {error}") from error
@@ -41,11 +44,15 @@ class BagWriter:
         :param msgtype: for example ``sensor_msgs/msg/Image``.
         :raises BagError: the type's definition cannot be found.
         """
-        if msgtype not in self._types.fielddefs:
-            register_installed_type(self._types, msgtype)
+        self.learn(msgtype)
         self._topics[topic] = self._writer.add_connection(
             topic, msgtype, typestore=self._types, offered_qos_profiles=qos
         )
+
+    def learn(self, msgtype: str) -> None:
+        """Find a type's definition. :raises BagError: there is none."""
+        if msgtype not in self._types.fielddefs:
+            register_installed_type(self._types, msgtype)
 
     def write(self, topic: str, received_ns: int, data: bytes) -> None:
         """Append one CDR-serialized message. :raises BagError: the disk refuses it."""

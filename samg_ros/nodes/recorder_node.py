@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 import sys
 import time
 from datetime import datetime
@@ -23,6 +22,7 @@ from rosbags.interfaces import (
     QosTime,
 )
 
+from samg_ros.bag_thread import BagThread
 from samg_ros.bag_writer import BagWriter
 from samg_ros.errors import BagError
 from samg_ros.nodes.recorder_config import RecorderConfig
@@ -37,6 +37,7 @@ except ImportError:  # as Humble calls it
 
 DISCOVERY_PERIOD_S = 0.2
 QUEUE_DEPTH = 100
+MB = 10**6
 # ROS keeps these for itself; recording every topic leaves them out, as `ros2 bag record` does.
 INTERNAL_TOPICS = ("/rosout", "/parameter_events")
 
@@ -47,15 +48,15 @@ class RecorderNode(Node):
     def __init__(self) -> None:
         super().__init__("recorder")
         self._config = declare(self, RecorderConfig)
-        self._bag: BagWriter | None = BagWriter(bag_path(self._config.bag))
         self._wanted = {self.resolve_topic_name(topic) for topic in self._config.topics}
         self._topics: dict[str, Subscription] = {}
         self._refused: set[str] = set()
-        self._monitor = Monitor(self, {"bag": str(self._bag.path)})
+        path = bag_path(self._config.bag)
+        self._monitor = Monitor(self, {"bag": str(path)})
+        self._bag: BagThread | None = self._open(path)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(DISCOVERY_PERIOD_S, self._discover, clock=steady)
-        self.create_timer(self._config.flush_s, self._flush, clock=steady)
-        self.get_logger().info(f"recording to {self._bag.path}")
+        self.create_timer(DISCOVERY_PERIOD_S, self._look, clock=steady)
+        self.get_logger().info(f"recording to {path}")
 
     def close(self) -> None:
         """Finish the bag: index and metadata."""
@@ -63,14 +64,26 @@ class RecorderNode(Node):
             return
         try:
             self._bag.close()
-        except OSError as error:
-            raise BagError(f"{self._bag.path} could not be finished: {error}") from error
         finally:
             self._bag = None
 
+    def _open(self, path: Path) -> BagThread:
+        config = self._config
+        return BagThread(
+            BagWriter(path, compress=config.compression == "zstd"),
+            max_cache=config.max_cache_mb * MB,
+            flush_s=config.flush_s,
+            min_free=config.min_free_mb * MB,
+            written=self._monitor.frame,
+        )
+
+    def _look(self) -> None:
+        if self._bag is not None and self._bag.error is not None:
+            self._stop(str(self._bag.error))
+        if self._bag is not None:
+            self._discover()
+
     def _discover(self) -> None:
-        if self._bag is None:
-            return
         for topic, types in self.get_topic_names_and_types():
             publishers = self._is_wanted(topic) and self.get_publishers_info_by_topic(topic)
             if not publishers:
@@ -110,34 +123,17 @@ class RecorderNode(Node):
         )
 
     def _on_message(self, topic: str, data: bytes) -> None:
-        if self._bag is None:
+        if self._bag is None or self._bag.error is not None:
             return
-        began = time.monotonic()
-        try:
-            self._bag.write(topic, time.time_ns(), data)
-        except BagError as error:
-            self._stop(str(error))
-            return
-        self._monitor.frame(time.monotonic() - began)
+        if not self._bag.write(topic, time.time_ns(), data):
+            self._on_lost(topic, 1)
 
     def _on_lost(self, topic: str, messages: int) -> None:
         if self._bag is None:
             return
         self._monitor.warning = "the bag lacks messages: lost_messages counts them"
-        text = f"{topic}: messages are lost: the machine or the network cannot keep up"
+        text = f"{topic}: messages are lost: the disk, the machine or the network cannot keep up"
         self._monitor.count_error("lost_messages", text, messages)
-
-    def _flush(self) -> None:
-        if self._bag is None:
-            return
-        try:
-            free_mb = shutil.disk_usage(self._bag.path).free / 1e6
-            if free_mb < self._config.min_free_mb:
-                self._stop(f"the disk has only {free_mb:.0f} MB left")
-            else:
-                self._bag.flush()
-        except OSError as error:  # a full disk, or a folder that somebody has removed
-            self._stop(str(error))
 
     def _stop(self, why: str) -> None:
         """Stop recording but keep what there is; the robot goes on."""

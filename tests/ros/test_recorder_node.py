@@ -28,7 +28,7 @@ ALL = {"/camera": FRAMES, "/joints": FRAMES, "/late": 1}
 # The recorders, their parameters beside the bag, and how they end.
 RECORDERS = {
     "interrupted": {},
-    "terminated": {"topics": ["/camera", "/late", "/plan"]},
+    "terminated": {"topics": ["/camera", "/late", "/plan"], "compression": "none"},
     "killed": {},
     "robbed": {},
     "full": {"min_free_mb": 10**9},
