@@ -20,6 +20,7 @@ def generate_launch_description() -> LaunchDescription:
         [
             topics,
             argument(RecorderConfig, "bag"),
+            argument(RecorderConfig, "compression"),
             *common_arguments(),
             OpaqueFunction(function=nodes),
         ]
@@ -30,5 +31,5 @@ def nodes(context: LaunchContext) -> list[Node]:
     topics = re.findall(r"[^\s,]+", context.launch_configurations["topics"])
     # Launch cannot write an empty list, which is the default anyway.
     chosen = {"topics": topics} if topics else {}
-    parameters = values(RecorderConfig, "bag") | chosen
+    parameters = values(RecorderConfig, "bag", "compression") | chosen
     return [node(context, "recorder_node", parameters, on_exit=required)]

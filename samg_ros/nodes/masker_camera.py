@@ -124,8 +124,7 @@ class MaskerCamera:
     def _on_image(self, msg: Image) -> None:
         self._figures.count("received")
         stamp = to_ns(msg.header.stamp)
-        with self._lock:
-            asked = self._asked
+        asked = self._asked_last()
         if asked and is_same(msg, asked.image):
             self._answer_again()
             return
@@ -142,13 +141,16 @@ class MaskerCamera:
 
     def _on_mask(self, msg: Image) -> None:
         stamp = to_ns(msg.header.stamp)
-        with self._lock:
-            asked = self._asked
+        asked = self._asked_last()
         if asked and asked.mask and is_same(msg, asked.mask):
             return  # sent again with its frame
         if pair := self._pairs.add_mask(stamp, msg):
             self._hand_over(*pair)
         self._give_up_unpaired()
+
+    def _asked_last(self) -> Arrival | None:
+        with self._lock:
+            return self._asked
 
     def _answer_again(self) -> None:
         """Publish the answer anew, as it may have been lost; without one yet, it will come."""

@@ -28,11 +28,12 @@ CAMERA = {
     "task",
     "joint_states",
     "joint_command",
+    "crop",
 }
 ARGUMENTS = {
     "sim": SIM | RECORDING | COMMON,
     "camera": CAMERA | RECORDING | COMMON,
-    "record": {"topics", "bag"} | COMMON,
+    "record": {"topics", "bag", "compression"} | COMMON,
 }
 
 

@@ -24,6 +24,9 @@ T = TypeVar("T")
 # For a process that starts while others keep the machine busy. Nothing here measures speed.
 DEADLINE_S = 90.0
 SPIN_S = 0.02
+# What a server says to a client that it has not met yet is lost, and only the client can tell
+# when it has met the server.
+ACQUAINTANCE_S = 0.5
 RELIABLE = QoSProfile(depth=1000)
 
 
@@ -66,8 +69,8 @@ class Probe(Node):
         return self.wait_for(lambda: future.done() and future.result(), f"answer of {name}")
 
     def ask(self, srv_type: type, name: str) -> Any:
-        """Call a service that changes nothing, again and again until it answers: what a server
-        says to a client that it has only just met may be lost. :return: its response."""
+        """Call a service that changes nothing, again and again until it answers, however long its
+        server needs to meet this client. :return: its response."""
         client = self._caller(srv_type, name)
         asked: list[Any] = []
         rounds = count()
@@ -83,6 +86,9 @@ class Probe(Node):
         """A client whose service is there."""
         if name not in self._callers:
             self._callers[name] = self.create_client(srv_type, name)
+            self.wait_for(self._callers[name].service_is_ready, f"service {name}")
+            met_at = time.monotonic() + ACQUAINTANCE_S
+            self.wait_for(lambda: time.monotonic() > met_at, f"{name} knows this client")
         self.wait_for(self._callers[name].service_is_ready, f"service {name}")
         return self._callers[name]
 
