@@ -43,7 +43,7 @@ class BagThread:
     ) -> None:
         self.path = bag.path
         self.error: BagError | None = None
-        """Why nothing is written any more."""
+        """Why nothing is written any more; what waited then is :attr:`waiting`."""
         self._bag, self._written = bag, written
         self._max_cache, self._flush_s, self._min_free = max_cache, flush_s, min_free
         self._changed = threading.Condition()  # for the next three
@@ -68,7 +68,7 @@ class BagThread:
     def close(self) -> None:
         """Write what waits, then index and metadata.
 
-        :raises BagError: the disk refuses it.
+        :raises BagError: the disk refuses it, or refused an earlier message.
         """
         with self._changed:
             self._closed = True
@@ -78,6 +78,14 @@ class BagThread:
             self._bag.close()
         except OSError as error:
             raise BagError(f"{self.path} could not be finished: {error}") from error
+        if self.error is not None:
+            raise self.error
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are not written yet."""
+        with self._changed:
+            return sum(1 for job in self._waiting if job.size)
 
     def _put(self, do: Callable[[], None], size: int = 0) -> bool:
         with self._changed:
@@ -95,14 +103,14 @@ class BagThread:
             while (job := self._take(due)) or not self._closed:
                 if job:
                     job.do()
-                    self._done(job)
+                    self._done()
                 if monotonic() >= due:
                     self._flush()
                     due = monotonic() + self._flush_s
         except BagError as error:
             self.error = error
-        except OSError as error:  # a full disk, or a folder that somebody has removed
-            self.error = BagError(str(error))
+        except Exception as error:  # whatever it is: a thread that ends silently helps nobody
+            self.error = BagError(f"cannot write to {self.path}: {error}")
 
     def _take(self, due: float) -> _Job | None:
         """What has waited longest; nothing if nothing comes until ``due``, or ever again."""
@@ -110,10 +118,11 @@ class BagThread:
             self._changed.wait_for(
                 lambda: self._waiting or self._closed, timeout=max(0.0, due - monotonic())
             )
-            return self._waiting.popleft() if self._waiting else None
+            return self._waiting[0] if self._waiting else None
 
-    def _done(self, job: _Job) -> None:
+    def _done(self) -> None:
         with self._changed:
+            job = self._waiting.popleft()
             self._waiting_bytes -= job.size
         if job.size:
             self._written(monotonic() - job.since)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from rosbags.interfaces import Connection, Qos
+from rosbags.interfaces.typing import Typesdict
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
@@ -86,6 +87,14 @@ def register_installed_type(types: Typestore, msgtype: str) -> None:
 
     :raises BagError: its package or its ``.msg`` file is not installed, or it cannot be parsed.
     """
+    try:
+        types.register(_definitions(types, msgtype))
+    except TypesysError as error:
+        raise BagError(f"{msgtype} cannot be recorded: {error}") from error
+
+
+def _definitions(types: Typestore, msgtype: str) -> Typesdict:
+    """A type and what it is made of that is not known yet; all of it, or an error."""
     from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
     package, _, name = msgtype.split("/")
@@ -96,12 +105,11 @@ def register_installed_type(types: Typestore, msgtype: str) -> None:
         raise BagError(f"no definition of {msgtype}: is its workspace sourced? {error}") from error
     try:
         found = get_types_from_msg(text, msgtype)
-        types.register(found)
     except TypesysError as error:
         raise BagError(f"{path} cannot be parsed: {error}") from error
-    for needed in _names_in(found):
-        if needed not in types.fielddefs:
-            register_installed_type(types, needed)
+    for needed in _names_in(found) - set(types.fielddefs) - set(found):
+        found |= _definitions(types, needed)
+    return found
 
 
 def _names_in(found) -> set[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from samg_ros.bench.reference_order import FEATURE_SIZE, ReferenceOrder
-from samg_ros.errors import ConfigError, WeightsError
+from samg_ros.errors import WeightsError
 from samg_ros.masking.build import build_masker
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.masker import SamgMasker
@@ -44,8 +44,7 @@ def check(config: MaskerConfig, reference_size: int) -> None:
         if name == "none" and role == "features":
             continue
         factory = models.get(name)
-        if checkpoints.get(name).role != role:
-            raise ConfigError(f"{name!r} cannot be the {role}; `samg models` tells what is")
+        checkpoints.check_role(name, role)
         for size in sizes:
             # On the meta device a model has shapes and no numbers: nothing is computed.
             factory(None, size, META, torch.float32)
@@ -71,6 +70,8 @@ def missing_weights(config: MaskerConfig) -> str:
 def masker_run(reference: Reference, config: MaskerConfig, random_weights: bool) -> Run:
     """The masker, in batches."""
     if random_weights:
+        if config.threads:
+            torch.set_num_threads(config.threads)
         device = choose_device(config.device)
         dtype = choose_dtype(config.precision, device)
         segmenter, dino = _random_models(config, config.input_size, config.feature_size, dtype)

@@ -22,6 +22,7 @@ from torch import Tensor
 from samg_ros.masking.reference import Reference, Target, View
 from samg_ros.masking.scale_weights import learn_scale_weights
 from samg_ros.models.base import Embedding, FeatureExtractor, Prompts, Segmenter
+from samg_ros.models.sizes import scaled_size
 from samg_ros.threads import single_thread
 
 # The paper's sizes: EfficientViT-SAM at 512 px, DINOv2 at 448 px, both maps as 64 x 64 cells.
@@ -121,10 +122,10 @@ class ReferenceOrder:
         vectors = _vectors(seen, target)
         points, labels, _ = self._first_points(seen, vectors)
         logits = torch.from_numpy(self._decode(seen, points, labels).logits)[None]
-        side = self._segmenter.mask_size
-        logits = self._segmenter.to_image(logits.to(self._device), side, side)
+        size = scaled_size(seen.height, seen.width, self._segmenter.mask_size)
+        logits = self._segmenter.to_image(logits.to(self._device), *size)
         full = torch.from_numpy(target.mask).float().to(self._device)
-        small = F.adaptive_avg_pool2d(full[None, None], side)
+        small = F.adaptive_avg_pool2d(full[None, None], size)
         mask = (small >= small.amax().clamp(max=0.5)).float()
         shown = torch.ones(1, 1, dtype=torch.bool, device=self._device)
         with single_thread():

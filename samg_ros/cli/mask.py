@@ -17,6 +17,7 @@ from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.lost import LOST_BEHAVIOURS, LostBehaviour
 from samg_ros.masking.reference import Reference, find_reference
 from samg_ros.offline.inputs import identity, open_input
+from samg_ros.offline.picture_files import Pictures
 from samg_ros.offline.results import Record, Results
 from samg_ros.offline.source import FrameSource
 from samg_ros.parameters import documented, parameter, validate
@@ -69,8 +70,8 @@ def mask(
     masked.mp4 and overlay.mp4 for a video, and for a bag the folder bag/, a copy of the original
     with masked images and masks added at the original stamps. The same command again resumes
     where a stopped run was: masks that are there are not computed again, only a video or bag is
-    put together anew. Another video or bag of the same name is refused; in a folder of pictures a
-    name stands for the picture that was there first.
+    put together anew. Another video or bag of the same name is refused, and so is another
+    picture of the same name in a folder.
 
     :param input: a picture, a folder of pictures, a video, or a bag (its folder or .mcap file).
     :param reference: a .npz made by `samg reference`, or the name of a task whose one ships.
@@ -81,6 +82,8 @@ def mask(
     loaded = Reference.load(found)
     source = open_input(input.expanduser(), run.topic, (run.image_topic, run.mask_topic))
     results = Results(out.expanduser(), _settings(input.expanduser(), source, found, masker))
+    if isinstance(source, Pictures) and (gone := results.keep_only(source.names)):
+        console.print(f"{gone} frames are gone from {input}; their masks stay in {out}, uncounted")
     fresh = _find(source, results, loaded, run.batch, masker, console)
     if results.done:
         _make(source, results, run, fresh, console)
@@ -165,6 +168,7 @@ def _make(
     if before and not fresh and before["made_as"] == made_as:
         console.print("nothing was left to do")
         return
+    results.unfinish()
     behaviour = cast(LostBehaviour, on_lost)
     with console.status("putting the results together"):
         made = write_products(source, results, behaviour, topics, console.print)

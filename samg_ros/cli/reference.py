@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from samg_ros.cli.reference_clicks import clicks, protect_negative_clicks
 from samg_ros.cli.reference_files import files
 from samg_ros.cli.reference_saving import save
+from samg_ros.errors import InvalidReferenceError
 from samg_ros.masking.reference import PART_POINTS, shipped_reference
 from samg_ros.parameters import documented, parameter, validate
 
@@ -22,6 +23,7 @@ class SimOptions:
     """How the simulated episodes are pictured."""
 
     out: str = parameter("", "file to write; the package's own place where none is given")
+    overwrite: bool = parameter(False, "replace a file that is there")
     seed: int = parameter(
         100_000, "seed of the first episode; evaluations use small ones", low=0, high=2**31 - 1000
     )
@@ -53,6 +55,11 @@ def sim(task: Positional[str], options: OmitArgPrefixes[SimOptions]) -> None:
     from sim_bridge.reference_views import make_reference
     from sim_bridge.task import make_task
 
+    path = Path(options.out) if options.out else shipped_reference(task)
+    if path.exists() and not options.overwrite:
+        raise InvalidReferenceError(
+            f"{path} is there already: --overwrite replaces it, --out names another file"
+        )
     simulated = make_task(task, height=options.size, width=options.size)
     try:
         reference = make_reference(
@@ -65,7 +72,7 @@ def sim(task: Positional[str], options: OmitArgPrefixes[SimOptions]) -> None:
         )
     finally:
         simulated.close()
-    save(reference, Path(options.out) if options.out else shipped_reference(task))
+    save(reference, path)
 
 
 def main(argv: list[str]) -> int:

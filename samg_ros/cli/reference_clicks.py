@@ -93,10 +93,12 @@ def load_segmenter(options: ClickOptions) -> Segmenter:
     import torch
 
     from samg_ros.models.base import choose_device
+    from samg_ros.models.checkpoints import check_role
     from samg_ros.models.registry import models
     from samg_ros.models.weights import resolve
 
     factory = models.get(options.segmenter)
+    check_role(options.segmenter, "segmenter")
     path = resolve(options.segmenter, options.segmenter_weights or None).path
     device = choose_device(options.device)
     return factory(path, options.input_size, device, torch.float32)

@@ -14,6 +14,7 @@ from samg_ros.masking.many import ManyMasker
 from samg_ros.masking.masker import SamgMasker
 from samg_ros.masking.reference import Reference, find_reference
 from samg_ros.models.base import choose_device, choose_dtype
+from samg_ros.models.checkpoints import check_role
 from samg_ros.models.registry import models
 from samg_ros.models.weights import resolve
 
@@ -60,18 +61,33 @@ def build_encoders(config: MaskerConfig) -> Encoders:
     dtype = choose_dtype(config.precision, device)
     if config.threads:
         torch.set_num_threads(config.threads)
-    segmenter = _load(config.segmenter, config.segmenter_weights, config.input_size, device, dtype)
+    segmenter = _load(
+        "segmenter",
+        config.segmenter,
+        config.segmenter_weights,
+        config.input_size,
+        device,
+        dtype,
+    )
     features = None
     if config.features != "none":
         features = _load(
-            config.features, config.features_weights, config.feature_size, device, dtype
+            "features",
+            config.features,
+            config.features_weights,
+            config.feature_size,
+            device,
+            dtype,
         )
     log.info("masker on %s, %s", device, str(dtype).removeprefix("torch."))
     return Encoders(segmenter, features)
 
 
-def _load(name: str, weights: str, input_size: int, device: torch.device, dtype: torch.dtype):
+def _load(
+    role: str, name: str, weights: str, input_size: int, device: torch.device, dtype: torch.dtype
+):
     factory = models.get(name)
+    check_role(name, role)
     found = resolve(name, weights or None, log=log.info)
     options = {} if found.feature_layer is None else {"layer": found.feature_layer}
     return factory(found.path, input_size, device, dtype, **options)

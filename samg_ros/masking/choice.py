@@ -10,6 +10,7 @@ from torch import Tensor
 
 from samg_ros.masking.foreground import Foreground
 from samg_ros.models.base import Segmenter
+from samg_ros.models.sizes import scaled_size
 
 # A mask is sampled this often along a cell's side: thin things do not fill cells.
 SAMPLES = 2
@@ -38,15 +39,20 @@ def best(logits: Tensor, scores: Tensor, quality: Tensor | None = None) -> Chose
     return Chosen(logits.gather(2, at)[:, :, 0], scores.gather(2, index)[..., 0])
 
 
-def agreement(segmenter: Segmenter, logits: Tensor, foreground: Foreground) -> Tensor:
+def agreement(
+    segmenter: Segmenter, logits: Tensor, foreground: Foreground, frame: tuple[int, int]
+) -> Tensor:
     """IoU, with soft edges, of each mask and the foreground, float [B, T, 3].
 
     SAM's predicted IoU asks whether a mask ends where something ends; this asks whether it holds
     what the reference shows, all of it and nothing else.
+
+    :param frame: height and width, whose ratio says how much of the logits is picture.
     """
-    side = SAMPLES * foreground.likeness.shape[-1]
-    inside = segmenter.to_image(logits.flatten(1, 2), side, side) > 0
-    masks = F.avg_pool2d(inside.float(), SAMPLES).unflatten(1, logits.shape[1:3])
+    grid = foreground.likeness.shape[-1]
+    size = scaled_size(*frame, SAMPLES * grid)
+    inside = segmenter.to_image(logits.flatten(1, 2), *size) > 0
+    masks = F.adaptive_avg_pool2d(inside.float(), grid).unflatten(1, logits.shape[1:3])
     likely = foreground.probability[:, :, None]
     shared = torch.minimum(masks, likely).sum((-2, -1))
     return shared / torch.maximum(masks, likely).sum((-2, -1)).clamp(min=1e-6)

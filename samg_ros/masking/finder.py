@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from samg_ros.masking import choice
@@ -19,11 +20,12 @@ from samg_ros.masking.encoders import Encoders, Seen
 from samg_ros.masking.foreground import Foreground, ForegroundBank
 from samg_ros.masking.memory import reference_features, view_masks
 from samg_ros.masking.prompts import first_points, refined
-from samg_ros.masking.reference import Reference
+from samg_ros.masking.reference import Reference, View
 from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskBatch
 from samg_ros.masking.rivals import own_cells
 from samg_ros.masking.scale_weights import learn_scale_weights
 from samg_ros.models.base import Prompts
+from samg_ros.models.sizes import scaled_size
 from samg_ros.threads import single_thread
 
 # Decodes of the reference with slightly noisy part features, among which the scale weights learn.
@@ -49,7 +51,7 @@ class TargetFinder:
         foreground = self._bank(seen.maps)
         alike = self._alike(seen, height, width)
         prompts = Prompts(*first_points(alike, self.config.negatives))
-        found = self._decode(seen, prompts, foreground, first=True)
+        found = self._decode(seen, prompts, foreground, (height, width), first=True)
         for _ in range(self.config.refine_steps):
             masks = self._segmenter.to_image(found.logits, height, width) > 0
             clicks = foreground if self.config.clicks else None
@@ -60,7 +62,7 @@ class TargetFinder:
                 self.config.negatives,
                 clicks,
             )
-            found = self._decode(seen, prompts, foreground)
+            found = self._decode(seen, prompts, foreground, (height, width))
         masks = self._segmenter.to_image(found.logits, height, width) > 0
         return self._result(images, masks, found, prompts, foreground)
 
@@ -71,12 +73,18 @@ class TargetFinder:
         return likeness(similarities, views, height, width)
 
     def _decode(
-        self, seen: Seen, prompts: Prompts, foreground: Foreground, *, first: bool = False
+        self,
+        seen: Seen,
+        prompts: Prompts,
+        foreground: Foreground,
+        frame: tuple[int, int],
+        *,
+        first: bool = False,
     ) -> Chosen:
         """Decode and choose one of the three masks."""
         logits, scores = self._segmenter.decode(seen.embedding, prompts)
         if self.config.agreement:
-            agreed = choice.agreement(self._segmenter, logits, foreground)
+            agreed = choice.agreement(self._segmenter, logits, foreground, frame)
             return choice.best(logits, scores, scores + self.config.agreement * agreed)
         return (
             choice.weighted(logits, scores, self._weights)
@@ -97,13 +105,15 @@ class TargetFinder:
 
     def _learn_weights(self, reference: Reference, seen: Sequence[Seen]) -> Tensor:
         """The weights of the three mask scales, float [T, 3]."""
-        height, width = _reduced(reference.views[0].image.shape[:2])
+        height, width = size = _reduced(reference.views[0])
         masks = view_masks(reference, height, width, self.device)
         generator = torch.Generator().manual_seed(0)
         logits = []
         for _ in range(REFERENCE_VARIANTS):
             for view, looked in enumerate(seen):
-                logits.append(self._first_logits(looked, view, generator, height, width))
+                own = _reduced(reference.views[view])
+                found = self._first_logits(looked, view, generator, own)
+                logits.append(found if own == size else F.interpolate(found, size))
         with single_thread():
             return learn_scale_weights(
                 torch.stack(logits),
@@ -113,15 +123,15 @@ class TargetFinder:
             )
 
     def _first_logits(
-        self, seen: Seen, view: int, generator: torch.Generator, height: int, width: int
+        self, seen: Seen, view: int, generator: torch.Generator, size: tuple[int, int]
     ) -> Tensor:
-        """The first decode of one view, its features a little noisy: float [T, 3, H, W]."""
+        """The first decode of one view, its features a little noisy: float [T, 3, *size]."""
         noisy = [_disturbed(v[:, view : view + 1], generator) for v in self._reference.vectors]
         first = torch.zeros(1, len(self.target_names), dtype=torch.long, device=self.device)
-        alike = likeness(self._compare(seen.maps, noisy), first, height, width)
+        alike = likeness(self._compare(seen.maps, noisy), first, *size)
         prompts = Prompts(*first_points(alike, self.config.negatives))
         logits, _ = self._segmenter.decode(seen.embedding, prompts)
-        flat = self._segmenter.to_image(logits.flatten(1, 2), height, width)
+        flat = self._segmenter.to_image(logits.flatten(1, 2), *size)
         return flat.unflatten(1, logits.shape[1:3])[0]
 
     def _compare(self, maps: Sequence[Tensor], vectors: Sequence[Tensor]) -> list[Tensor]:
@@ -157,10 +167,10 @@ class TargetFinder:
         )
 
 
-def _reduced(size: tuple[int, ...]) -> tuple[int, int]:
+def _reduced(view: View) -> tuple[int, int]:
     """Height and width at which scale weights are learned: at most ``LEARNING_SIDE``."""
-    factor = min(1.0, LEARNING_SIDE / max(size))
-    return round(size[0] * factor), round(size[1] * factor)
+    height, width = view.image.shape[:2]
+    return scaled_size(height, width, min(LEARNING_SIDE, max(height, width)))
 
 
 def _disturbed(vectors: Tensor, generator: torch.Generator) -> Tensor:

@@ -6,7 +6,7 @@ imports torch, so that ``samg weights list`` answers at once.
 
 from __future__ import annotations
 
-from samg_ros.errors import WeightsError
+from samg_ros.errors import ConfigError, WeightsError
 from samg_ros.models.checkpoint import MB, Checkpoint
 from samg_ros.models.checkpoints_sam import EFFICIENTVIT_SAM, MOBILE_SAM, SAM_VIT
 from samg_ros.models.sources.spec import HubSource, Member, PackageSource, Source
@@ -151,3 +151,9 @@ def get(name: str) -> Checkpoint:
     if name not in CHECKPOINTS:
         raise WeightsError(f"unknown checkpoint {name!r}; choose one of: {', '.join(CHECKPOINTS)}")
     return CHECKPOINTS[name]
+
+
+def check_role(name: str, role: str) -> None:
+    """:raises WeightsError: no such checkpoint. :raises ConfigError: it is of the other role."""
+    if get(name).role != role:
+        raise ConfigError(f"{name!r} cannot be the {role}; `samg models` tells what is")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from samg_ros.models.base import Embedding, Prompts
 from samg_ros.models.meta_sam import SamNetwork
+from samg_ros.models.sizes import scaled_size
 
 # SAM's own, 123.675 / 255 and so on.
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -111,13 +112,6 @@ class SamSegmenter:
         if masks is None:
             return encoder.no_mask_embed.weight[..., None, None]
         return encoder.mask_downscaling(masks.flatten(0, 1)[:, None].float())
-
-
-def scaled_size(height: int, width: int, longest: int) -> tuple[int, int]:
-    """Height and width of an image after its longer side was brought to ``longest`` px."""
-    scale = longest / max(height, width)
-    # Half is rounded up, as in SAM; an image thinner than half a pixel keeps one.
-    return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
 
 
 def _spread(maps: Tensor, extent: Extent, height: int, width: int) -> Tensor:

@@ -40,3 +40,10 @@ class Sizes:
                 f"{self.smallest} (0 takes its own, {self.own})"
             )
         return asked
+
+
+def scaled_size(height: int, width: int, longest: int) -> tuple[int, int]:
+    """Height and width of an image after its longer side was brought to ``longest`` px."""
+    scale = longest / max(height, width)
+    # Half is rounded up, as in SAM; an image thinner than half a pixel keeps one.
+    return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)

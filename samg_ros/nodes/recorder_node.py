@@ -9,10 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
+from rclpy.validate_topic_name import validate_topic_name
 from rosbags.interfaces import (
     Qos,
     QosDurability,
@@ -24,7 +26,7 @@ from rosbags.interfaces import (
 
 from samg_ros.bag_thread import BagThread
 from samg_ros.bag_writer import BagWriter
-from samg_ros.errors import BagError
+from samg_ros.errors import BagError, ConfigError
 from samg_ros.nodes.recorder_config import RecorderConfig
 from samg_ros.ros.diagnostics import NOT_RECORDING, Monitor
 from samg_ros.ros.parameters import declare
@@ -48,7 +50,7 @@ class RecorderNode(Node):
     def __init__(self) -> None:
         super().__init__("recorder")
         self._config = declare(self, RecorderConfig)
-        self._wanted = {self.resolve_topic_name(topic) for topic in self._config.topics}
+        self._wanted = {self._resolved(topic) for topic in self._config.topics}
         self._topics: dict[str, Subscription] = {}
         self._refused: set[str] = set()
         path = bag_path(self._config.bag)
@@ -59,13 +61,15 @@ class RecorderNode(Node):
         self.get_logger().info(f"recording to {path}")
 
     def close(self) -> None:
-        """Finish the bag: index and metadata."""
-        if self._bag is None:
+        """Finish the bag: index and metadata. :raises BagError: something could not be written."""
+        bag, self._bag = self._bag, None
+        if bag is None:
             return
         try:
-            self._bag.close()
-        finally:
-            self._bag = None
+            bag.close()
+        except BagError as error:
+            left = bag.waiting
+            raise BagError(f"{error}; {left} messages are lost" if left else str(error)) from error
 
     def _open(self, path: Path) -> BagThread:
         config = self._config
@@ -77,9 +81,16 @@ class RecorderNode(Node):
             written=self._monitor.frame,
         )
 
+    def _resolved(self, topic: str) -> str:
+        try:
+            validate_topic_name(topic)
+        except InvalidTopicNameException as error:
+            raise ConfigError(f"topics: {topic!r} cannot be one: {error}") from error
+        return self.resolve_topic_name(topic)
+
     def _look(self) -> None:
         if self._bag is not None and self._bag.error is not None:
-            self._stop(str(self._bag.error))
+            self._stop()
         if self._bag is not None:
             self._discover()
 
@@ -135,14 +146,13 @@ class RecorderNode(Node):
         text = f"{topic}: messages are lost: the disk, the machine or the network cannot keep up"
         self._monitor.count_error("lost_messages", text, messages)
 
-    def _stop(self, why: str) -> None:
+    def _stop(self) -> None:
         """Stop recording but keep what there is; the robot goes on."""
-        self._monitor.warning = f"{NOT_RECORDING}: {why}"
-        self.get_logger().error(f"recording stopped: {why}; the bag up to here is kept")
         try:
             self.close()
         except BagError as error:
-            self.get_logger().error(str(error))
+            self._monitor.warning = f"{NOT_RECORDING}: {error}"
+            self.get_logger().error(f"recording stopped: {error}; the bag up to here is kept")
 
 
 def bag_path(given: str) -> Path:

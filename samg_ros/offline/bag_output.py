@@ -14,6 +14,7 @@ from rosbags.rosbag2.errors import WriterError
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
+from samg_ros.bag_reader import messages
 from samg_ros.bag_writer import BagWriter
 from samg_ros.errors import BagError
 from samg_ros.offline.atomic import replacing
@@ -64,7 +65,7 @@ def write_bag(
     with open_bag(source.path) as bag, replacing(path) as temporary:
         writer = BagCopy(temporary)
         try:
-            _copy(bag, source.topic, replay, writer, (image_topic, mask_topic), say)
+            _copy(bag, source, replay, writer, (image_topic, mask_topic), say)
         except WriterError as error:
             raise BagError(f"cannot write {path}: {error}") from error
         finally:
@@ -73,13 +74,18 @@ def write_bag(
 
 
 def _copy(
-    bag: AnyReader, topic: str, replay: Replay, writer: BagCopy, new: tuple[str, str], say: Say
+    bag: AnyReader,
+    source: BagTopic,
+    replay: Replay,
+    writer: BagCopy,
+    new: tuple[str, str],
+    say: Say,
 ) -> None:
-    copied = _announce(bag, topic, writer, new, say)
+    copied = _announce(bag, source.topic, writer, new, say)
     frames = 0
-    for connection, received_ns, data in bag.messages(copied):
+    for connection, received_ns, data in messages(bag, source.path, copied):
         writer.write(connection.topic, received_ns, bytes(data))
-        if connection.topic != topic:
+        if connection.topic != source.topic:
             continue
         masked = replay(decoded(bag, connection, data, numbered(frames)))
         frames += 1

@@ -9,9 +9,9 @@ from pathlib import Path
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import ReaderError
-from rosbags.typesys import Stores, get_typestore
 
 from samg_ros import images
+from samg_ros.bag_reader import messages, open_reader
 from samg_ros.errors import BagError, ConfigError, ImageError
 from samg_ros.offline.source import NOTHING, Kind, SourceFrame, numbered
 
@@ -24,16 +24,7 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
 
     :raises BagError: no bag there, one that was not finished, or one of ROS 1.
     """
-    try:
-        reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_KILTED))
-        if not reader.is2:
-            raise BagError(f"{path} is a bag of ROS 1; convert it with `rosbags-convert` first")
-        reader.open()
-    except (AnyReaderError, ReaderError, OSError, ValueError) as error:
-        raise BagError(
-            f"cannot read the bag {path}: {error} (a recording that was cut off needs "
-            "`ros2 bag reindex` or `mcap recover`)"
-        ) from error
+    reader = open_reader(path)
     try:
         yield reader
     except (AnyReaderError, ReaderError) as error:
@@ -68,7 +59,7 @@ class BagTopic:
     def frames(self, skip: Container[str] = NOTHING) -> Iterator[SourceFrame]:
         with open_bag(self.path) as bag:
             wanted = [c for c in bag.connections if c.topic == self.topic]
-            for index, (connection, _, data) in enumerate(bag.messages(wanted)):
+            for index, (connection, _, data) in enumerate(messages(bag, self.path, wanted)):
                 name = numbered(index)
                 if name not in skip:
                     yield decoded(bag, connection, data, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -73,8 +74,8 @@ class _Worker:
             ) from error
         masks = batch.mask.cpu().numpy()
         records = _records(batch, [f.name for f in frames], self._masker.target_names)
-        for record, mask in zip(records, masks, strict=True):
-            self.keep(record, mask)
+        for frame, record, mask in zip(frames, records, masks, strict=True):
+            self.keep(replace(record, digest=frame.digest), mask)
 
     def keep(self, record: Record, mask: np.ndarray | None) -> None:
         self._results.add(record, mask)

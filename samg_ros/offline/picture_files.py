@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
@@ -32,10 +33,7 @@ def read_rgb(path: Path) -> np.ndarray:
 
     :raises ImageError: no such file, or not a picture; the message names the file.
     """
-    try:
-        return decode(read_bytes(path), upright=True)
-    except ImageError as error:
-        raise ImageError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    return _decoded(path, read_bytes(path))
 
 
 class Pictures:
@@ -58,9 +56,14 @@ class Pictures:
                 f"no pictures in {path} (looked for {' '.join(sorted(SUFFIXES))}); give a folder "
                 "of pictures, a picture, a video or a bag"
             )
-        # Results are PNG files: a.jpg and a.png must not write the same one.
-        stems = Counter(file.stem for file in files)
-        self._files = {f.stem if stems[f.stem] == 1 else f.name: f for f in files}
+        # Results are PNG files: a.jpg and a.png must not write the same one, nor a.jpg.png.
+        taken = Counter(name for file in files for name in (file.stem, file.name))
+        self._files = {f.stem if taken[f.stem] == 1 else f.name: f for f in files}
+
+    @property
+    def names(self) -> Container[str]:
+        """Those of its frames."""
+        return self._files.keys()
 
     @property
     def count(self) -> int:
@@ -71,6 +74,14 @@ class Pictures:
             if name in skip:
                 continue
             try:
-                yield SourceFrame(name, read_rgb(file))
+                data = read_bytes(file)
+                yield SourceFrame(name, _decoded(file, data), digest=f"{crc32(data):08x}")
             except ImageError as error:
                 yield SourceFrame(name, None, str(error))
+
+
+def _decoded(path: Path, data: bytes) -> np.ndarray:
+    try:
+        return decode(data, upright=True)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from samg_ros.errors import ImageError
 from samg_ros.masking.lost import LostFrames
 from samg_ros.masking.overlay import draw_overlay
 from samg_ros.offline.results import Record, Results, overlay_prompts
@@ -46,12 +47,18 @@ class Replay:
     def __call__(self, frame: SourceFrame) -> MaskedFrame | None:
         """None for a frame that could not be read, or has no result.
 
-        :raises ImageError: its mask is gone.
+        :raises ImageError: its mask is gone, or is another picture's.
         """
         record = self._results.record(frame.name)
         if frame.rgb is None or record is None or not record.readable:
             return None
         found = self._results.mask(frame.name)
+        if found.shape != frame.rgb.shape[:2] or record.digest not in ("", frame.digest):
+            raise ImageError(
+                f"{frame.name} is not the picture that was masked; remove "
+                f"{self._results.mask_file(frame.name)} to have this one masked, or name a new "
+                "folder with --out"
+            )
         mask = self._lost(found, record.status == "lost")
         return MaskedFrame(frame.name, frame.rgb, mask, record)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ class Record:
 
     ``status``: found | low_confidence | lost | unreadable. ``score``: predicted IoU of the worst
     found target. ``targets``: {name: {"status", "score"}}. ``prompts``: [x, y, label] of all
-    targets, relative to the image. ``problem``: why a frame is unreadable.
+    targets, relative to the image. ``problem``: why a frame is unreadable. ``digest``:
+    the frame's, empty where its source has none.
     """
 
     frame: str
@@ -38,6 +39,7 @@ class Record:
     targets: dict[str, dict[str, Any]] | None = None
     prompts: list[list[float]] | None = None
     problem: str = ""
+    digest: str = ""
 
     @property
     def readable(self) -> bool:
@@ -78,15 +80,20 @@ class Results:
 
     def mask(self, name: str) -> np.ndarray:
         """What was found in a frame, bool [H, W]. :raises ImageError: the file is gone."""
-        return decode_unchanged(read_bytes(self._mask_file(name))) > 0
+        return decode_unchanged(read_bytes(self.mask_file(name))) > 0
+
+    def mask_file(self, name: str) -> Path:
+        """Where a frame's mask is, or will be."""
+        return self.folder / "masks" / f"{name}.png"
 
     def add(self, record: Record, mask: np.ndarray | None = None) -> None:
         """Keep a frame's result; the mask, bool [H, W], comes first, so a line means a mask.
 
         :raises OutputError: the disk refuses it.
         """
+        self.unfinish()
         if mask is not None:
-            write_png(self._mask_file(record.frame), mask.astype(np.uint8) * 255)
+            write_png(self.mask_file(record.frame), mask.astype(np.uint8) * 255)
         self._records[record.frame] = record
         try:
             with self._scores.open("a") as file:
@@ -99,12 +106,33 @@ class Results:
         self._rewrite()
         write_text(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
 
-    def summary(self) -> dict[str, Any] | None:
-        """What :meth:`finish` wrote last, or None."""
-        return _json(self.folder / "summary.json")
+    def unfinish(self) -> None:
+        """What was made of the masks holds no longer. :raises OutputError: as above."""
+        summary = self.folder / "summary.json"
+        try:
+            summary.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot remove {summary}: {error.strerror}") from error
 
-    def _mask_file(self, name: str) -> Path:
-        return self.folder / "masks" / f"{name}.png"
+    def summary(self) -> dict[str, Any] | None:
+        """What :meth:`finish` wrote last; None where it holds no longer, or a file is gone."""
+        summary = _json(self.folder / "summary.json")
+        files = (summary or {}).get("files", [])
+        return summary if all((self.folder / name).exists() for name in files) else None
+
+    def keep_only(self, names: Container[str]) -> int:
+        """Forget the records of all other frames. Their masks stay where they are.
+
+        :return: how many were forgotten.
+        """
+        gone = [name for name in self._records if name not in names]
+        if gone:
+            self.unfinish()
+            for name in gone:
+                del self._records[name]
+            self.resumed = len(self.done)
+            self._rewrite()
+        return len(gone)
 
     def _check(self, settings: dict[str, Any]) -> None:
         file = self.folder / "run.json"
@@ -128,13 +156,13 @@ class Results:
                 record = Record(**json.loads(line))
             except (ValueError, TypeError):
                 continue  # the last line of a run that was killed while writing it
-            if not record.readable or self._mask_file(record.frame).is_file():
+            if not record.readable or self.mask_file(record.frame).is_file():
                 yield record
 
     def _rewrite(self) -> None:
         """One line a frame, by name, whatever order and repetitions several runs made."""
         ordered = sorted(self._records.values(), key=lambda record: record.frame)
-        if ordered:
+        if ordered or self._scores.exists():
             write_text(self._scores, "".join(map(_line, ordered)))
 
 

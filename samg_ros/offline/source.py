@@ -17,12 +17,14 @@ class SourceFrame:
     """A frame, or why there is none.
 
     ``name``: the same at every reading, fit for a file name. ``rgb``: uint8 [H, W, 3], or None
-    where the frame cannot be read: then ``problem`` tells why.
+    where the frame cannot be read: then ``problem`` tells why. ``digest``: tells it from another
+    of the same name; empty where the source is known as a whole.
     """
 
     name: str
     rgb: np.ndarray | None
     problem: str = ""
+    digest: str = ""
 
 
 class FrameSource(Protocol):

@@ -17,7 +17,8 @@ CODEC = "vp09"
 
 
 class VideoWriter:
-    """Writes one ``.mp4``; the size is that of its first frame."""
+    """Writes one ``.mp4``; the size is that of its first frame, made even as the codec wants it:
+    an odd last row or column is there twice."""
 
     def __init__(self, path: Path, fps: float) -> None:
         self._path, self._fps = path, fps
@@ -26,6 +27,8 @@ class VideoWriter:
 
     def write(self, rgb: np.ndarray) -> None:
         """:param rgb: uint8 [H, W, 3]. :raises OutputError: the file cannot be begun."""
+        height, width = rgb.shape[:2]
+        rgb = cv2.copyMakeBorder(rgb, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
         if self._writer is None:
             size = (rgb.shape[1], rgb.shape[0])
             fourcc = cv2.VideoWriter.fourcc(*CODEC)

@@ -6,11 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.rosbag2 import ReaderError
-from rosbags.typesys import Stores, get_typestore
 
-from samg_ros.errors import BagError
+from samg_ros.bag_reader import messages, open_reader
 
 NS_PER_S = 1_000_000_000
 
@@ -23,11 +20,7 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
-            self._reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_KILTED))
-            self._reader.open()
-        except (AnyReaderError, ReaderError, OSError, ValueError) as error:
-            raise BagError(f"cannot read the bag {path}: {error}") from error
+        self._reader = open_reader(path)
 
     def __enter__(self) -> Recording:
         return self
@@ -42,7 +35,7 @@ class Recording:
     def messages(self, *topics: str) -> Iterator[tuple[str, int, object]]:
         """(topic, time of receipt in ns, message) of some topics, in order of receipt."""
         wanted = [c for c in self._reader.connections if c.topic in topics]
-        for connection, received_ns, raw in self._reader.messages(wanted):
+        for connection, received_ns, raw in messages(self._reader, self._path, wanted):
             message = self._reader.deserialize(raw, connection.msgtype)
             yield connection.topic, received_ns, message
 

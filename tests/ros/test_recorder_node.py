@@ -189,3 +189,11 @@ def test_bag_that_cannot_be_made_ends_the_node(recorders: Recorders) -> None:
         assert line.startswith("recorder_node.py: cannot write a bag at") and reason in line
     assert [path.name for path in kept.parent.iterdir()] == ["metadata.yaml"]
     assert kept.read_text() == "precious"
+
+
+def test_a_name_that_cannot_be_a_topic_ends_the_node(recorders: Recorders) -> None:
+    recorders.start("misspelt", topics=["/camera image"], may_end=True)
+    assert recorders.stage.ended("misspelt") == 1
+    (line,) = recorders.stage.log("misspelt").splitlines()
+    assert line.startswith("recorder_node.py: topics: '/camera image' cannot be one")
+    assert not recorders.bag("misspelt").exists()

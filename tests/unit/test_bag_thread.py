@@ -103,25 +103,32 @@ def test_closing_twice_or_without_a_message_leaves_an_empty_bag(tmp_path: Path) 
 def test_a_disk_that_fills_ends_the_writing_and_keeps_what_is_there(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "bag", flush_s=0.01, min_free=2**62)
     recorded.wait_for_error()
-    assert "the disk has only" in str(recorded.thread.error)
     recorded.write(1)  # by then nobody writes it, and closing does not wait for it
-    recorded.thread.close()
+    with pytest.raises(BagError, match="the disk has only"):
+        recorded.thread.close()
+    assert recorded.thread.waiting == 1
     assert messages(recorded.thread.path) == []
 
 
-def test_a_bag_that_cannot_be_written_to_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [BagError("no space left"), RuntimeError("no space left")])
+def test_what_could_not_be_written_is_told_at_the_end(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_) -> None:
-        raise BagError("cannot write: no space left")
-
     recorded = Recorded(tmp_path / "bag")
+    write = BagWriter.write
+
+    def full(bag: BagWriter, topic: str, received_ns: int, data: bytes) -> None:
+        if received_ns == 2:
+            raise error
+        write(bag, topic, received_ns, data)
+
     monkeypatch.setattr(BagWriter, "write", full)
+    assert all(recorded.write(number, size=30) for number in (1, 2, 3))
     recorded.bag.may_write.set()
-    recorded.write(1)
-    recorded.wait_for_error()
-    assert "no space left" in str(recorded.thread.error)
-    recorded.thread.close()
+    with pytest.raises(BagError, match="no space left"):
+        recorded.thread.close()
+    assert recorded.thread.waiting == 2
+    assert messages(recorded.thread.path) == [(1, bytes([1]) * 30)]
 
 
 def test_a_removed_folder_ends_the_writing(tmp_path: Path) -> None:

@@ -59,3 +59,12 @@ def test_what_cannot_be_registered_says_why(share: Path, text: str | None, reaso
         (share / "msg" / "Shelf.msg").write_text(text)
     with pytest.raises(BagError, match=reason):
         register_installed_type(get_typestore(Stores.ROS2_KILTED), SHELF)
+
+
+def test_a_type_that_lacks_a_part_is_refused_every_time(share: Path) -> None:
+    (share / "msg" / "Shelf.msg").write_text("shop_msgs/Box[] boxes\n")
+    types = get_typestore(Stores.ROS2_KILTED)
+    for _ in range(2):
+        with pytest.raises(BagError, match="no definition of shop_msgs/msg/Box"):
+            register_installed_type(types, SHELF)
+        assert SHELF not in types.fielddefs

@@ -19,6 +19,7 @@ from samg_ros.masking.reference import Reference, Target, View
 from samg_ros.masking.result import STATUS_NAMES
 from samg_ros.masking.zoom import ZoomedFinder, window_side, zoomed
 from samg_ros.models.base import Prompts
+from samg_ros.models.sam import SamSegmenter
 
 GRID = 16
 RED, BLUE, GREY = (220, 30, 30), (30, 30, 220), (120, 120, 120)
@@ -139,11 +140,23 @@ def test_agreement_is_soft_iou_with_the_foreground():
     script = small.ScriptedSegmenter(targets=1)
     logits = torch.full((1, 1, 3, 16, 16), -1.0)
     logits[0, 0, 0, :8] = logits[0, 0, 1, :4] = logits[0, 0, 2] = 1.0
-    agreed = choice.agreement(script, logits, foreground_of(likeness))[0, 0]
+    agreed = choice.agreement(script, logits, foreground_of(likeness), (64, 64))[0, 0]
     assert agreed.tolist() == pytest.approx([1.0, 0.5, 0.5], abs=0.01)
     scores = torch.tensor([[[0.5, 0.8, 0.9]]])
     assert float(choice.best(logits, scores, scores + agreed).score) == 0.5
     assert float(choice.best(logits, scores).score) == pytest.approx(0.9)
+
+
+def test_agreement_leaves_out_what_a_segmenter_pads():
+    class Padding(small.ScriptedSegmenter):
+        to_image = SamSegmenter.to_image
+
+    likeness = torch.zeros(GRID, GRID)
+    likeness[: GRID // 2] = 1.0
+    logits = torch.full((1, 1, 3, 16, 16), -1.0)
+    logits[0, 0, 0, :4] = logits[0, 0, 1, :8] = logits[0, 0, 2, :2] = 1.0
+    agreed = choice.agreement(Padding(1), logits, foreground_of(likeness), (32, 64))[0, 0]
+    assert agreed.tolist() == pytest.approx([1.0, 0.5, 0.5], abs=0.01)
 
 
 class TestZoom:

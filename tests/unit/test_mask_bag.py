@@ -23,9 +23,11 @@ from rosbags.interfaces import QosTime as Time
 from rosbags.rosbag2 import StoragePlugin
 
 from samg_ros import images
+from samg_ros.bag_writer import BagWriter
 
 FRAMES = 6
 DAMAGED = 3
+ZSTD_MAGIC = bytes.fromhex("28b52ffd")
 CAMERA, FRONT, WEIGHT = "/camera/image_raw", "/front/compressed", "/scale"
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 QOS = Qos(
@@ -195,6 +197,21 @@ class TestBag:
         broken.write_bytes(file.read_bytes()[:300])
         assert mask(broken, reference, tmp_path / "out") == 1
         assert "cannot read the bag" in capsys.readouterr().err
+
+    def test_a_bag_with_damaged_data(self, reference, tmp_path, use, capsys):
+        use(RedMasker())
+        messages, writer = Messages(tmp_path / "whole"), BagWriter(tmp_path / "bag")
+        writer.add_topic(CAMERA, IMAGE, [])
+        image = messages.image(frame(0), 5)
+        writer.write(CAMERA, 5, bytes(messages.store.serialize_cdr(image, IMAGE)))
+        writer.close()
+        messages.close()
+        (path,) = (tmp_path / "bag").glob("*.mcap")
+        data = path.read_bytes()
+        at = data.index(ZSTD_MAGIC) + 12
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
+        assert mask(tmp_path / "bag", reference, tmp_path / "out") == 1
+        assert "is damaged" in capsys.readouterr().err
 
     def test_sixteen_bit_frames(self, reference, tmp_path, use):
         messages = Messages(tmp_path / "deep")

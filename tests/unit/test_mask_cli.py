@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -28,6 +30,10 @@ def use(monkeypatch):
         return masker
 
     return patch
+
+
+def interrupted(*_) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -76,17 +82,18 @@ class TestPictures:
             "score": 0.9,
             "targets": {"square": {"status": "found", "score": 0.9}},
             "prompts": [[0.5, 0.5, 1], [0.5, 0.5, 0]],
+            "digest": f"{crc32((pictures / '2.png').read_bytes()):08x}",
         }
 
     def test_pictures_that_differ_by_suffix_alone_stay_apart(self, reference, tmp_path, use):
         use(RedMasker())
         folder = tmp_path / "in"
         folder.mkdir()
-        for i, name in enumerate(("a.png", "a.bmp")):
+        for i, name in enumerate(("a.png", "a.bmp", "a.bmp.png")):
             cv2.imwrite(str(folder / name), frame(i)[..., ::-1])
         mask(folder, reference, tmp_path / "out")
         made = sorted(p.name for p in (tmp_path / "out/masked").iterdir())
-        assert made == ["a.bmp.png", "a.png.png"]
+        assert made == ["a.bmp.png", "a.bmp.png.png", "a.png.png"]
 
     def test_a_mended_picture_is_masked_by_the_next_run(self, pictures, reference, tmp_path, use):
         use(RedMasker())
@@ -97,6 +104,49 @@ class TestPictures:
         assert again.batches == [(1, 48, 64, 3)]
         assert (tmp_path / "out/masked/3x.png").is_file()
         assert {line["status"] for line in lines(tmp_path / "out")} == {"found"}
+
+    def test_products_that_were_not_finished_are_made_by_the_next_run(
+        self, pictures, reference, tmp_path, use, monkeypatch
+    ):
+        use(RedMasker())
+        out, last = tmp_path / "out", pictures / "7.png"
+        mask(pictures, reference, out)
+        cv2.imwrite(str(last), frame(7)[..., ::-1])
+        with monkeypatch.context() as patch:
+            patch.setattr("samg_ros.offline.products.write_pictures", interrupted)
+            assert mask(pictures, reference, out) == 130
+        assert not (out / "summary.json").exists() and not (out / "masked/7.png").exists()
+        for _ in range(2):
+            assert mask(pictures, reference, out) == 0
+            assert (out / "masked/7.png").is_file()
+            assert json.loads((out / "summary.json").read_text())["frames"]["found"] == 8
+            shutil.rmtree(out / "masked")  # whoever removes it gets it again
+
+    @pytest.mark.parametrize("size", [(48, 64), (60, 80)])
+    def test_a_picture_that_was_replaced(self, size, pictures, reference, tmp_path, use, capsys):
+        use(RedMasker())
+        out = tmp_path / "out"
+        mask(pictures, reference, out)
+        cv2.imwrite(str(pictures / "0.png"), frame(9, size)[..., ::-1])
+        cv2.imwrite(str(pictures / "7.png"), frame(7)[..., ::-1])
+        assert mask(pictures, reference, out) == 1
+        assert "0 is not the picture that was masked" in capsys.readouterr().err
+        (out / "masks/0.png").unlink()
+        assert mask(pictures, reference, out) == 0
+        rgb = frame(9, size)
+        assert (png(out / "masked/0.png") == rgb * red(rgb)[..., None]).all()
+
+    def test_pictures_that_are_gone_count_no_longer(
+        self, pictures, reference, tmp_path, use, capsys
+    ):
+        use(RedMasker())
+        out = tmp_path / "out"
+        mask(pictures, reference, out)
+        (pictures / "0.png").unlink()
+        assert mask(pictures, reference, out) == 0
+        assert "1 frames are gone" in capsys.readouterr().err
+        assert json.loads((out / "summary.json").read_text())["frames"]["found"] == 6
+        assert (out / "masks/0.png").is_file() and lines(out)[0]["frame"] == "1"
 
     def test_nothing_readable_is_a_failure(self, reference, tmp_path, use):
         use(RedMasker())
@@ -149,6 +199,13 @@ class TestRefusals:
         assert mask(inputs[0], reference, tmp_path / "out") == 0
         assert mask(inputs[1], reference, tmp_path / "out") == 1
         assert "run with other settings (input)" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("option", "model"), [("segmenter", "dinov2_small"), ("features", "sam2_hiera_tiny")]
+    )
+    def test_a_model_of_the_other_role(self, option, model, pictures, reference, tmp_path, capsys):
+        assert mask(pictures, reference, tmp_path / "out", f"--{option}", model) == 1
+        assert f"'{model}' cannot be the {option}" in capsys.readouterr().err
 
     def test_a_topic_of_what_is_no_bag(self, pictures, reference, tmp_path, capsys):
         assert mask(pictures, reference, tmp_path / "out", "--topic", "/camera") == 1

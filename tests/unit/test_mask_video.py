@@ -23,6 +23,8 @@ from offline_fixtures import (
     write_video,
 )
 
+from samg_ros.offline.video_output import VideoWriter
+
 FRAMES = 9
 
 
@@ -140,3 +142,11 @@ class TestVideo:
         assert len(list((tmp_path / "out/masks").iterdir())) == len(lines(tmp_path / "out")) == 4
         assert mask(clip, reference, tmp_path / "out") == 0
         assert len(lines(tmp_path / "out")) == FRAMES
+
+
+def test_frames_of_odd_size_keep_their_edge(tmp_path):
+    writer = VideoWriter(tmp_path / "odd.mp4", fps=10)
+    writer.write(frame(0, (49, 65)))
+    writer.close()
+    good, picture = cv2.VideoCapture(str(tmp_path / "odd.mp4")).read()
+    assert good and picture.shape == (50, 66, 3)

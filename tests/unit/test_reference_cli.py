@@ -1,4 +1,4 @@
-"""``samg reference files``: what is written, and what is refused and why."""
+"""``samg reference``: what is written, and what is refused and why."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from samg_ros import cli
-from samg_ros.masking.reference import Reference
+from samg_ros.masking.reference import Reference, shipped_reference
 
 HEIGHT, WIDTH = 48, 64
 
@@ -171,3 +171,11 @@ class TestFiles:
         assert list(made()) == ["cup"]
         assert run("files", "desk.png", "pen.png", "--overwrite") == 0
         assert list(made()) == ["pen"]
+
+
+def test_a_shipped_reference_is_not_replaced_unasked(capsys):
+    path = shipped_reference("finger_spin")
+    before = path.read_bytes()
+    assert run("sim", "finger_spin") == 1
+    assert "--overwrite replaces it" in capsys.readouterr().err
+    assert path.read_bytes() == before

@@ -12,7 +12,8 @@ from samg_ros.errors import ConfigError, WeightsError
 from samg_ros.models import efficientvit_sam, meta_sam, mobile_sam, sam_vit, tiny_vit
 from samg_ros.models.base import Embedding, Prompts
 from samg_ros.models.efficientvit import HEAD_CHANNELS, LinearAttention
-from samg_ros.models.sam import SamSegmenter, scaled_size
+from samg_ros.models.sam import SamSegmenter
+from samg_ros.models.sizes import scaled_size
 from samg_ros.models.weights import resolve
 
 CPU, META = torch.device("cpu"), torch.device("meta")
