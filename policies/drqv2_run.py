@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 
 from policies.base import PolicySpec
 from policies.batch_evaluation import evaluate_batch
@@ -16,9 +17,10 @@ from policies.drqv2_config import DrQV2Config
 from policies.drqv2_policy import DrQV2Policy
 from policies.drqv2_training import DrQV2Training
 from policies.evaluation import EpisodeResults
-from policies.run_folder import RunFolder, command_line, package_version
+from policies.run_folder import RunFolder, command_line, package_version, read_config
 from policies.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS
 from policies.training_store import TrainingStore
+from samg_ros.errors import ConfigError
 from sim_bridge.vector import VectorScenes
 
 Report = Callable[[int, str], None]
@@ -53,7 +55,7 @@ class DrQV2Run:
         self._report = report
         self._store = TrainingStore(folder.path)
         self._checkpoint = folder.path / f"{task_name}.safetensors"
-        self._best: tuple[float, float] | None = None  # success rate, mean return
+        self._best: tuple[float, float] | None = None  # see score_of
         self._curves_at = 0
         self._started, self._started_at = time.monotonic(), 0
         self._elapsed_before_s = 0.0
@@ -62,9 +64,11 @@ class DrQV2Run:
         """Go back to the last checkpoint.
 
         :raises CheckpointError: there is none, or it is torn.
+        :raises ConfigError: the run is past the frames that are asked for now.
         """
         state = self._store.load()
         self._training.load_state_dict(state["training"])
+        self._check_frames(self._training.frames)
         self._store.load_replay(self._training.replay)
         self._training.rewind()
         self._best, self._curves_at = state["best"], state["curves_at"]
@@ -72,9 +76,23 @@ class DrQV2Run:
         self._elapsed_before_s = state["elapsed_s"]
         self._started_at = self._training.frames
 
+    def _check_frames(self, done: int) -> None:
+        # A run ends a little past its frames where a step of all environments is more than one.
+        if self._config.frames < min(done, read_config(self._folder.path)["frames"]):
+            raise ConfigError(
+                f"{self._folder.path}: trained for {done} frames already, --frames asks for "
+                f"{self._config.frames}: give as many or more"
+            )
+
     def to_the_end(self) -> Path:
-        """Train what is left, then score. :return: the best agent's checkpoint."""
+        """Train what is left, then score. :return: the best agent's checkpoint.
+
+        A run that was scored already stays as it is.
+        """
         training = self._training
+        if training.finished and self._folder.results().get("frames") == training.frames:
+            self._report(training.frames, "nothing is left to train")
+            return self._checkpoint
         replay_gb = training.replay.nbytes / 1e9
         self._report(training.frames, f"replay: {replay_gb:.2f} GB when full")
         curves = Curves(
@@ -125,14 +143,14 @@ class DrQV2Run:
         seeds = VALIDATION_SEEDS[: self._config.evaluation_episodes]
         results = self._play(seeds)
         self._training.rewind()
-        frames, score = self._training.frames, (results.success_rate, results.mean_return)
-        success = {"success": score[0]} if _has_success(results) else {}
-        curves.record("evaluation", frames, episode_return=score[1], **success)
+        frames, score = self._training.frames, score_of(results)
+        success = {"success": results.success_rate} if _has_success(results) else {}
+        curves.record("evaluation", frames, episode_return=results.mean_return, **success)
         if self._best is None or score > self._best:
             self._best = score
             self._policy().save(self._checkpoint, self._record({}))
-        told = f"evaluation: return {score[1]:.1f}"
-        told += f", success {score[0]:.2f}" if success else ""
+        told = f"evaluation: return {results.mean_return:.1f}"
+        told += f", success {results.success_rate:.2f}" if success else ""
         self._report(frames, f"{told}, {self._rate():.3g} frames/s")
 
     def _save(self, curves: Curves) -> None:
@@ -164,7 +182,8 @@ class DrQV2Run:
             {
                 "record": asdict(record),
                 "episodes": asdict(results)["episodes"],
-                "frames_per_s": round(self._rate(), 1),
+                "frames": self._training.frames,
+                "frames_per_s": round(self._training.frames / self._elapsed_s(), 1),
                 "replay_bytes": self._training.replay.nbytes,
             }
         )
@@ -206,6 +225,13 @@ class DrQV2Run:
     def _rate(self) -> float:
         """Frames a second since this process began to train."""
         return (self._training.frames - self._started_at) / (time.monotonic() - self._started)
+
+
+def score_of(results: EpisodeResults) -> tuple[float, float]:
+    """What the best agent has most of: successes, of equally many the earlier ones (an episode
+    ends with its success, so a slow one collects more rewards); elsewhere the return."""
+    steps = [e.success_step for e in results.episodes if e.success_step is not None]
+    return results.success_rate, -fmean(steps) if steps else results.mean_return
 
 
 def _has_success(results: EpisodeResults) -> bool:

@@ -18,6 +18,7 @@ from samg_ros.offline.atomic import replacing, write_text
 from samg_ros.offline.locks import lock
 
 _CONFIG = "config.json"
+_RESULTS = "results.json"
 
 
 class RunFolder:
@@ -70,7 +71,14 @@ class RunFolder:
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write ``results.json``. :raises OutputError: the disk refuses it."""
-        self._write("results.json", results)
+        self._write(_RESULTS, results)
+
+    def results(self) -> dict[str, Any]:
+        """What ``results.json`` says; empty where there is none that can be read."""
+        try:
+            return json.loads((self.path / _RESULTS).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
 
     def write_curve(
         self,

@@ -64,8 +64,9 @@ def train_drqv2(
         with _folder(task_name, config) as folder:
             run = DrQV2Run(task_name, config, folder, training, scenes, pictures, report)
             if config.resume:
-                folder.write_config(config)
                 run.resume()
+                if not training.finished:
+                    folder.write_config(config)
             return run.to_the_end()
 
 

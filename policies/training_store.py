@@ -5,6 +5,7 @@ The replay is written once, in files of consecutive rows; each checkpoint adds t
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -62,7 +63,7 @@ class TrainingStore:
             try:
                 with np.load(path, allow_pickle=False) as arrays:
                     replay.restore(first, Rows(**arrays))
-            except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
+            except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
                 raise CheckpointError(f"{path}: missing or torn ({error})") from error
 
     def _write_rows(self, replay: Replay, start: int) -> list[tuple[int, int]]:

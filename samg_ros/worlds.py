@@ -9,6 +9,7 @@ import numpy as np
 
 from samg_ros.contact_sheet import draw_sheet, encode_jpeg
 from samg_ros.masking.overlay import draw_overlay
+from samg_ros.offline.atomic import replacing, write_text
 from sim_bridge.perturbations import perturbations, supported
 from sim_bridge.preview import name_of, previews, settings, with_clips
 from sim_bridge.task import make_task
@@ -72,11 +73,14 @@ def worlds_page(facts: Sequence[TaskFacts], *, own_clips: bool) -> str:
 
 
 def write_worlds(page: str, sheet: np.ndarray, folder: Path) -> tuple[Path, Path]:
-    """:return: the page's file and the picture's. :raises ImageError: the picture is too large."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """:return: the page's file and the picture's.
+
+    :raises ImageError: the picture is too large. :raises OutputError: the disk refuses it.
+    """
     text, picture = folder / "worlds.md", folder / "worlds.jpg"
-    picture.write_bytes(encode_jpeg(sheet, LARGEST))
-    text.write_text(page)
+    with replacing(picture) as temporary:
+        temporary.write_bytes(encode_jpeg(sheet, LARGEST))
+    write_text(text, page)
     return text, picture
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from samg_ros.errors import ConfigError, ImageError
+
+log = logging.getLogger("samg_ros")
 
 _PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 _VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
@@ -26,6 +30,7 @@ _PHOTOS = (
     "rocket.jpg",
 )
 _PAN_MARGIN = 1.25  # a picture covers the frame this many times over, which leaves room to pan
+_WHOLE = 0.9  # of the frames that a video's header tells, which may be estimated from its length
 _PAN_PERIOD = 120  # steps of one sweep there and back
 
 
@@ -33,7 +38,8 @@ class MediaBackground:
     """Draws one of ``files`` at each reset: a video plays and wraps, a picture pans slowly.
 
     :param files: pictures and videos, told apart by their suffix.
-    :raises ImageError: one of them cannot be read; said now, not at the reset that draws it.
+    :raises ImageError: one of them is of no kind that can be read; said now, not at the reset
+        that draws it.
     """
 
     def __init__(self, files: list[Path]) -> None:
@@ -139,8 +145,9 @@ class _Video:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._open()
-        # What the header says may be too much; reading finds the true end.
-        self._count = max(1, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        # What the header says may be too much, or missing; reading finds the true end.
+        told = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self._count = told if told > 0 else sys.maxsize
         self._read(0)
 
     def frame(self, index: int, height: int, width: int) -> np.ndarray:
@@ -168,5 +175,13 @@ class _Video:
     def _end_early(self, index: int) -> None:
         if self._position < 0:
             raise ImageError(_unreadable("video", self._file))
-        self._count = self._position + 1
+        shown, told = self._position + 1, self._count
+        if told < sys.maxsize and shown < _WHOLE * told:
+            log.warning(
+                "%s ends after %d of %d frames and begins again there: is it damaged?",
+                self._file,
+                shown,
+                told,
+            )
+        self._count = shown
         self._read(index)

@@ -170,9 +170,10 @@ class BridgeNode(Node):
 
     def _begin_episode(self) -> str:
         """:return: why its first picture failed, if it did."""
-        self._session.reset(self._next_seed)
+        seed = self._next_seed
+        self._next_seed += 1  # though it may fail: the next draws another clip
+        self._session.reset(seed)
         self._trouble = ""
-        self._next_seed += 1
         self._action = resting_action(self._task)
         self._waiting_action = None
         self._given_up = False

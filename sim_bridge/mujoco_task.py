@@ -10,7 +10,7 @@ import numpy as np
 
 from samg_ros.errors import SimulationError
 from sim_bridge.model_joints import Commands, ModelJoints
-from sim_bridge.task import JointState, StepResult, TaskSpec
+from sim_bridge.task import JointState, StepResult, TaskSpec, check_seed
 from sim_bridge.task_parts import parts_of
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ class MujocoTask(ABC):
 
     def reset(self, seed: int) -> StepResult:
         """:raises SimulationError: ``seed`` is not in 0 .. 2**32 - 1."""
-        if not 0 <= seed < 2**32:
-            raise SimulationError(f"{self.spec.name}: seed must be in 0..2**32 - 1, got {seed}")
+        check_seed(seed)
         state, self._success = self._restart(seed)
         self._steps_done = 0
         return self._result(state, reward=0.0)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from samg_ros.errors import ConfigError
 from sim_bridge.background_media import photo_files
 from sim_bridge.perturbations import INTENSITIES, make_perturbation, parse, perturbations
 from sim_bridge.scene import Scene, SceneFrame
@@ -37,14 +38,15 @@ def previews(
     seeds: Sequence[int],
     *,
     step: int = 0,
-    move: Mover | None = None,
+    movers: Callable[[int], Mover] | None = None,
     camera: str | None = None,
 ) -> Iterator[Preview]:
     """For every seed, a picture under each of ``perturbs``.
 
     :param perturbs: label -> text, as for :func:`sim_bridge.perturbations.make_perturbation`.
-    :param step: which control step is shown; ``move`` gives the actions that lead there, and is
-        not needed for step 0, the reset. An episode that ends before is shown at its end.
+    :param step: which control step is shown; ``movers`` makes, of an episode's seed, what gives
+        the actions that lead there; it is not needed for step 0, the reset. An episode that ends
+        before is shown at its end.
     :raises ConfigError: a text that cannot be read, or does not suit the task.
     :raises SimulationError: unknown camera, or a bad seed.
     """
@@ -53,6 +55,7 @@ def previews(
     scene = Scene(task)
     for seed in seeds:
         result = scene.reset(seed)
+        move = movers(seed) if movers else None
         while move is not None and result.step < step and not result.done:
             result = scene.step(move(result))
         for label, perturbation in made.items():
@@ -89,6 +92,15 @@ def clip_folder(given: str) -> Iterator[Path]:
             for file in photo_files():
                 (Path(folder) / file.name).symlink_to(file)
         yield Path(folder)
+
+
+def can_be_named(folder: str) -> bool:
+    """Whether a term can have the folder as its argument."""
+    try:
+        (term,) = parse(f"video_easy={folder}")
+    except (ConfigError, ValueError):
+        return False
+    return term.argument == folder
 
 
 def with_clips(text: str, folder: Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from samg_ros.errors import SimulationError
 from sim_bridge.backgrounds import composite
 from sim_bridge.perturbations import Perturbation, make_perturbation
-from sim_bridge.task import StepResult, Task, make_task
+from sim_bridge.task import StepResult, Task, check_seed, make_task
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Scene:
 
         :raises SimulationError: bad seed. :raises ImageError: a clip cannot be read any more.
         """
+        check_seed(seed)
         self._perturbation.reset(seed)
         self._last = self.task.reset(seed)
         self._seed = seed

@@ -122,6 +122,12 @@ tasks: Registry = Registry("task", ("sim_bridge.adroit", "sim_bridge.arm", "sim_
 """Factories ``(height, width, shadows) -> Task``, by name."""
 
 
+def check_seed(seed: int) -> None:
+    """:raises SimulationError: ``seed`` is not in 0 .. 2**32 - 1."""
+    if not 0 <= seed < 2**32:
+        raise SimulationError(f"the episode's seed must be in 0..2**32 - 1, got {seed}")
+
+
 def make_task(name: str, *, height: int = 256, width: int = 256, shadows: bool = False) -> Task:
     """Build the task called ``name``; the renderer's size is fixed for its life.
 

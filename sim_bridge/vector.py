@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from sim_bridge.task import JointState, StepResult, TaskSpec
 from sim_bridge.vector_worker import Failure, Replay, Reset, Step, serve
 
 _CLOSING_S = 5.0
+_OUT_OF_MEMORY = (
+    ", most often the kernel's way out of memory: use fewer environments or smaller pictures"
+)
 
 
 class View(Protocol):
@@ -185,7 +189,5 @@ class VectorScenes:
         except (EOFError, OSError):
             worker = self._workers[index]
             worker.join(_CLOSING_S)
-            return Failure(
-                f"its worker process died (exit code {worker.exitcode}); -9 is most often the "
-                "kernel's way out of memory: use fewer environments or smaller pictures"
-            )
+            hint = _OUT_OF_MEMORY if worker.exitcode == -signal.SIGKILL else ""
+            return Failure(f"its worker process died (exit code {worker.exitcode}){hint}")

@@ -18,6 +18,7 @@ from tyro.conf import OmitArgPrefixes
 from samg_ros.bench.sim_options import SimBench
 from samg_ros.cli.wide_table import print_table
 from samg_ros.errors import ConfigError
+from samg_ros.offline.atomic import replacing, write_text
 
 if TYPE_CHECKING:
     from samg_ros.bench.sim_speed import SimFigures
@@ -40,8 +41,8 @@ def sim(bench: OmitArgPrefixes[SimBench]) -> None:
     figure_class()  # a missing one is better told now than when all is measured
     names = check(bench)
     folder = Path(bench.out or f"runs/bench_sim_{datetime.now():%Y%m%d_%H%M%S}").expanduser()
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty; name a new folder with --out")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is not empty, or no folder; name a new folder with --out")
     console = Console()
     with console.status("tasks") as status:
         rows = []
@@ -52,7 +53,6 @@ def sim(bench: OmitArgPrefixes[SimBench]) -> None:
         for workers in bench.workers:
             status.update(f"{bench.vector_task}, {workers} workers")
             vectors.append(measure_vector(bench.vector_task, workers, bench))
-    folder.mkdir(parents=True, exist_ok=True)
     results = {
         "bench": asdict(bench),
         "tasks": [row.to_json() for row in rows],
@@ -63,8 +63,9 @@ def sim(bench: OmitArgPrefixes[SimBench]) -> None:
             "opengl": os.environ.get("MUJOCO_GL", ""),
         },
     }
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    draw(rows, vectors, folder / "speed.png")
+    write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    with replacing(folder / "speed.png") as temporary:
+        draw(rows, vectors, temporary)
     show(rows, vectors, bench, console)
     console.print(f"results.json and speed.png are in {folder}", soft_wrap=True)
 

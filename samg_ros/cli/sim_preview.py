@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,9 +17,10 @@ from samg_ros.cli.sim_list import look
 from samg_ros.contact_sheet import draw_sheet
 from samg_ros.errors import ConfigError, ImageError
 from samg_ros.masking.overlay import draw_overlay
+from samg_ros.offline.atomic import replacing
 from samg_ros.parameters import documented, parameter, validate
 from sim_bridge.perturbations import make_perturbation
-from sim_bridge.preview import clip_folder, previews, with_clips
+from sim_bridge.preview import can_be_named, clip_folder, previews, with_clips
 from sim_bridge.task import make_task
 
 PREVIEW_SIZE = 160
@@ -65,6 +67,11 @@ class PreviewOptions:
             raise ConfigError("seeds and perturb must each name at least one")
         if self.videos and not Path(self.videos).expanduser().is_dir():
             raise ConfigError(f"no folder {self.videos!r} of videos")
+        if self.videos and not can_be_named(self.videos):
+            raise ConfigError(
+                f"the path {self.videos!r} holds a comma or ends like @7, which means something "
+                "else in a look; give the folder another name"
+            )
 
 
 def preview(
@@ -74,6 +81,7 @@ def preview(
 
     :param tasks: tasks to show; with --all, all where none is named.
     """
+    tasks = tuple(dict.fromkeys(tasks))
     if options.all:
         _preview_all(tasks, options)
         return
@@ -83,9 +91,9 @@ def preview(
     if not cv2.haveImageWriter(str(out)):
         raise ConfigError(f"cannot write {out}: name a .png or .jpg with --out")
     sheet = _sheet(tasks, options)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(out), np.ascontiguousarray(sheet[..., ::-1])):
-        raise ImageError(f"cannot write {out}")
+    with replacing(out) as temporary:
+        if not cv2.imwrite(str(temporary), np.ascontiguousarray(sheet[..., ::-1])):
+            raise ImageError(f"cannot write {out}")
     Console().print(f"wrote {out}", highlight=False, soft_wrap=True)
 
 
@@ -94,6 +102,7 @@ def _sheet(names: Sequence[str], options: PreviewOptions) -> np.ndarray:
     from policies.mover import make_mover
 
     size = options.size or PREVIEW_SIZE
+    seeds = tuple(dict.fromkeys(options.seeds))
     rows: dict[str, list[np.ndarray | None]] = {}
     with clip_folder(options.videos) as clips, Console(stderr=True).status("tasks") as status:
         texts = {text: with_clips(text, clips) for text in options.perturb}
@@ -104,13 +113,13 @@ def _sheet(names: Sequence[str], options: PreviewOptions) -> np.ndarray:
             status.update(name)
             task = make_task(name, height=size, width=size, shadows=options.shadows)
             try:
-                mover = make_mover(name, task.spec.action_size, options.seeds[0])
+                movers = partial(make_mover, name, task.spec.action_size)
                 for one in previews(
                     task,
                     texts,
-                    options.seeds,
+                    seeds,
                     step=options.step,
-                    move=mover if options.step else None,
+                    movers=movers if options.step else None,
                     camera=options.camera or None,
                 ):
                     overlay = draw_overlay(one.frame.rgb, one.frame.targets > 0)
@@ -118,7 +127,7 @@ def _sheet(names: Sequence[str], options: PreviewOptions) -> np.ndarray:
                     row.append(np.hstack([one.frame.rgb, overlay]))
             finally:
                 task.close()
-    return draw_sheet(options.perturb, list(rows), list(rows.values()))
+    return draw_sheet(tuple(texts), list(rows), list(rows.values()))
 
 
 def _preview_all(names: Sequence[str], options: PreviewOptions) -> None:

@@ -149,7 +149,7 @@ def find_reference(name: str) -> Path:
     path, shipped = Path(name).expanduser(), shipped_reference(name)
     if path.is_file() or shipped.is_file():
         return path if path.is_file() else shipped
-    known = sorted(p.stem for p in shipped.parent.glob("*.npz"))
+    known = sorted(p.stem for p in shipped_reference("").parent.glob("*.npz"))
     raise InvalidReferenceError(
         f"no reference {name!r}: neither a file nor one of {', '.join(known)}"
     )

@@ -43,8 +43,8 @@ def replacing(path: Path) -> Iterator[Path]:
             f"cannot write {path}: {error.strerror or error}; what was finished before is kept"
         ) from error
     finally:
-        _remove(temporary)
-        with suppress(OSError):  # others may still be writing there
+        with suppress(OSError):  # there may be no such place, or others still writing there
+            _remove(temporary)
             work.rmdir()
 
 

@@ -112,6 +112,37 @@ def test_a_video_plays_wraps_and_goes_back(tmp_path: Path) -> None:
         assert brightness == pytest.approx(20 * (index % 6), abs=4)
 
 
+def header_says(monkeypatch: pytest.MonkeyPatch, count: float) -> None:
+    open_video = cv2.VideoCapture
+
+    class Capture:
+        def __init__(self, path: str) -> None:
+            self.read = open_video(path).read
+
+        def get(self, key: int) -> float:
+            assert key == cv2.CAP_PROP_FRAME_COUNT
+            return count
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+
+
+@pytest.mark.parametrize("count", [-2.3e17, 0, 6, 7, 60])
+def test_the_true_end_of_a_video_is_found_whatever_its_header_says(
+    count: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write_video(tmp_path / "clip.avi", frames=6)
+    header_says(monkeypatch, count)
+    background = folder(tmp_path)
+    background.reset(0)
+    for index in (0, 1, 5, 6, 8, 3, 11):
+        brightness = background.frame(index, 16, 24).mean()
+        assert brightness == pytest.approx(20 * (index % 6), abs=4)
+    assert ("ends after 6 of" in caplog.text) == (count > 6 / 0.9)
+
+
 @pytest.mark.parametrize("name", ["broken.png", "broken.mp4"])
 def test_an_unreadable_file_is_named_at_once(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"nothing to see" * 10)

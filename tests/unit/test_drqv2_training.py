@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,8 +24,9 @@ from policies.batch_pictures import SamgPictures, WorkerPictures
 from policies.curves import FILE, Curves, read_curves
 from policies.drqv2_config import DrQV2Config
 from policies.drqv2_policy import DrQV2Policy
+from policies.drqv2_run import score_of
 from policies.drqv2_training import DrQV2Training
-from policies.evaluation import evaluate
+from policies.evaluation import EpisodeResult, EpisodeResults, evaluate
 from policies.mask_source import make_mask_source
 from policies.preprocessing import area_resize
 from policies.registry import load_policy
@@ -159,6 +161,33 @@ def test_a_finished_run_can_be_prolonged_and_evaluations_disturb_nothing(
     assert ours["evaluation/episode_return"][0] == [500, 700]
     assert ours["update/critic_loss"] == theirs["update/critic_loss"]
     assert ours["training/episode_return"] == theirs["training/episode_return"]
+
+
+def test_a_run_that_is_done_stays_as_it_is(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    lines: list[str] = []
+    assert train(resumed(DrQV2Config, folder), lines) == folder
+    assert lines == ["nothing is left to train"]
+    with pytest.raises(ConfigError, match="trained for 700 frames already, --frames asks for 400"):
+        train(resumed(DrQV2Config, folder, frames=400))
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ([(True, 5, 1.0), (False, None, 9.0)], [(False, None, 90.0), (False, None, 90.0)]),
+        ([(True, 5, 1.0)], [(True, 9, 70.0)]),
+        ([(None, None, 5.0)], [(None, None, 4.0)]),
+    ],
+)
+def test_what_makes_an_agent_the_best(better: list, worse: list) -> None:
+    def results(episodes: list) -> EpisodeResults:
+        return EpisodeResults(tuple(EpisodeResult(0, *values) for values in episodes))
+
+    assert score_of(results(better)) > score_of(results(worse))
 
 
 def test_the_checkpoint_plays_as_it_was_scored(whole: Path) -> None:

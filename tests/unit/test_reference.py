@@ -137,6 +137,11 @@ class TestReference:
         with pytest.raises(InvalidReferenceError, match="at least one view"):
             Reference(())
 
+    @pytest.mark.parametrize("folder", ["", "elsewhere/"])
+    def test_a_file_that_is_not_there(self, folder: str):
+        with pytest.raises(InvalidReferenceError, match="one of adroit_door, adroit_hammer"):
+            find_reference(f"{folder}missing.npz")
+
     @pytest.mark.parametrize("part", [0.0, 0.3, 0.6, 0.99])
     def test_a_truncated_file_is_refused(self, tmp_path: Path, part: float):
         path = tmp_path / "torn.npz"

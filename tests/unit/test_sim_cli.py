@@ -149,10 +149,13 @@ class TestSettings:
 
 class TestPreviews:
     def test_looks_of_one_moment(self, clips):
+        def pushing(result):
+            return np.ones(1)
+
         texts = {"none": "none", "clip": f"video_hard={clips}"}
         task = make_task("cartpole_swingup", height=SIZE, width=SIZE)
         try:
-            shown = list(previews(task, texts, [3, 4], step=6, move=lambda result: np.ones(1)))
+            shown = list(previews(task, texts, [3, 4], step=6, movers=lambda seed: pushing))
         finally:
             task.close()
         assert [(one.seed, one.label) for one in shown] == [
@@ -171,7 +174,9 @@ class TestPreviews:
         task = make_task("adroit_door", height=SIZE, width=SIZE)
         try:
             still = np.zeros(task.spec.action_size)
-            (one,) = previews(task, {"none": "none"}, [0], step=999, move=lambda result: still)
+            (one,) = previews(
+                task, {"none": "none"}, [0], step=999, movers=lambda seed: lambda result: still
+            )
         finally:
             task.close()
         assert one.frame.step == 100
@@ -237,6 +242,27 @@ class TestPreviewCommand:
         assert 2 * SIZE**2 < clip.sum() < 4 * SIZE**2
         overlay = sheet[..., 1].astype(int) - sheet[..., 0] > 60
         assert (overlay & ~clip).sum() > 50
+
+    def test_what_is_named_twice_is_shown_once(self, clips, tmp_path):
+        twice, once = tmp_path / "twice.png", tmp_path / "once.png"
+        task, size = "cartpole_balance", ("--size", "32")
+        looks = ("--perturb", "none", "none", "--seeds", "1", "1")
+        assert self.run(task, task, *looks, *size, "--out", str(twice)) == 0
+        assert self.run(task, "--seeds", "1", *size, "--out", str(once)) == 0
+        assert twice.read_bytes() == once.read_bytes()
+
+    @pytest.mark.parametrize("name", ["a,b", "run@7"])
+    def test_a_folder_that_no_term_can_name(self, name, tmp_path, capsys):
+        (tmp_path / name).mkdir()
+        looks = ("--perturb", "video_hard", "--videos", str(tmp_path / name))
+        assert self.run("finger_spin", *looks) == 1
+        assert "holds a comma or ends like @7" in capsys.readouterr().err
+
+    def test_a_place_that_cannot_be_written_to(self, tmp_path, capsys):
+        (tmp_path / "file").touch()
+        out = str(tmp_path / "file" / "sheet.png")
+        assert self.run("cartpole_balance", "--size", "32", "--out", out) == 1
+        assert f"cannot write {out}" in capsys.readouterr().err
 
     def test_all_writes_a_page_and_a_picture(self, clips, tmp_path, capsys):
         options = ("--all", "--size", "32", "--videos", str(clips), "--out", str(tmp_path / "d"))

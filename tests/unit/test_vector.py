@@ -13,7 +13,7 @@ from drqv2_fixtures import SIZE, block_scene, broken_scene, buggy_scene, dying_s
 from policies.mask_source import NoisyMasks, OracleMasks, RawImages, make_mask_source
 from policies.worker_view import WorkerView, plain_scene
 from samg_ros.errors import SimulationError
-from sim_bridge.scene import Scene
+from sim_bridge.scene import Scene, make_scene
 from sim_bridge.vector import CopyState, VectorScenes, View
 
 TOY = {"height": SIZE, "width": SIZE}
@@ -111,7 +111,7 @@ def test_a_dead_worker_is_named_and_nothing_stays() -> None:
         scenes.reset([0, 1])
         scenes.step([np.zeros(1)] * 2)
         scenes.step([np.zeros(1)] * 2)
-        with pytest.raises(SimulationError, match=r"scene 1 of 2: .*died \(exit code 7\)"):
+        with pytest.raises(SimulationError, match=r"scene 1 of 2: .*died \(exit code 7\)$"):
             scenes.step([np.zeros(1)] * 2)
         # It stays dead; the other one is still there.
         with pytest.raises(SimulationError, match=r"scene 1 of 2: .*died"):
@@ -141,6 +141,16 @@ def test_a_scene_that_cannot_be_made_says_why(
     with pytest.raises(SimulationError, match=message):
         VectorScenes([make_scene], OracleMasks, **TOY)
     assert set(multiprocessing.active_children()) == before
+
+
+def test_a_bad_seed_is_refused_before_a_perturbation_draws_from_it() -> None:
+    make = partial(make_scene, "cartpole_balance", height=32, width=32, perturb="noise")
+    with VectorScenes([make], OracleMasks, **TOY) as scenes:
+        for seed in (-1, 2**32):
+            with pytest.raises(SimulationError, match="seed must be in"):
+                scenes.reset([seed])
+        (state,) = scenes.reset([0])
+        assert state and state.result.step == 0
 
 
 def test_refused_orders_leave_the_scenes_usable() -> None:
