@@ -28,7 +28,8 @@ in how many episodes they have, so each tells its own.
   from raw pictures with the same budget, and is what masks are to be compared with: a policy that
   learned from masked pictures has never seen raw ones.
 - A *look* is how the world is made to look, a text for `--perturb`; `none` is the world in which
-  policies learned. `DIR` stands for a folder of the machine that it ran on.
+  policies learned. `DIR` stands for a folder of the machine that it ran on. Which of a folder's
+  clips an episode shows is drawn from its seed, so a row of few episodes shows few of them.
 - Scores are successes, or the mean return for tasks that have no success. A ratio is of the two
   mean scores, over the seeds that both were run with, with a 95 % interval of the bootstrap,
   which of a single episode (n = 1) says nothing.
