@@ -117,5 +117,6 @@ for _name in _SPREAD:
             "other colours of floor, robot and sky; of DMC-GB's table, or drawn",
             _fits,
             "a ground or a table",
+            alone="give everything other colours",
         )
     )

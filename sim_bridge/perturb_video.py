@@ -6,6 +6,7 @@ too; here the simulator's own segmentation says where.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -38,13 +39,17 @@ def _video(name: str, argument: str, parts: TaskParts) -> Backdrop:
     return Backdrop(folder(path), keeps_floor=name == "video_easy")
 
 
-perturbations.register("photos")(Kind(_photos, "", "photographs behind the targets"))
-perturbations.register("noise")(
-    Kind(_noise, "", "moving textures behind the targets (for training, never to score)")
+def _register(name: str, make: Callable[..., Backdrop], argument: str, shows: str) -> None:
+    alone = "put a picture behind the task"
+    perturbations.register(name)(Kind(make, argument, shows, alone=alone))
+
+
+_register("photos", _photos, "", "photographs behind the targets")
+_register("noise", _noise, "", "moving textures behind the targets (for training, never to score)")
+_register(
+    "video_easy",
+    partial(_video, "video_easy"),
+    "=FOLDER",
+    "clips behind the floor and the targets",
 )
-perturbations.register("video_easy")(
-    Kind(partial(_video, "video_easy"), "=FOLDER", "clips behind the floor and the targets")
-)
-perturbations.register("video_hard")(
-    Kind(partial(_video, "video_hard"), "=FOLDER", "clips behind the targets")
-)
+_register("video_hard", partial(_video, "video_hard"), "=FOLDER", "clips behind the targets")

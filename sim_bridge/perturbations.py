@@ -5,7 +5,8 @@ A text is ``none``, or terms with commas between them, each ``name[=argument][@s
     video_hard=/data/clips,camera_pose=medium,object_texture=hard@7
 
 - The terms are applied from left to right; a name may be given once, and of those that put a
-  picture behind the targets (photos, noise, video_easy, video_hard) one.
+  picture behind the targets (photos, noise, video_easy, video_hard) one, and of those that give
+  everything other colours (color_easy, color_hard) one.
 - What a term draws (a clip, a texture, colours) is drawn anew at every reset, from the episode's
   seed. A term with ``@seed`` draws from that seed instead: every episode shows the same.
 - Colours, lights and cameras of an intensity are fixed, so a seed makes no difference to them.
@@ -67,6 +68,7 @@ class Kind:
     :param argument: how the argument is written; empty where none is taken.
     :param shows: what it does, for people.
     :param fits: whether a task has what it changes. :param needs: what that is.
+    :param alone: what it does that no other term of a text may do too.
     """
 
     make: Callable[[str, TaskParts], SceneChange | Backdrop]
@@ -74,6 +76,7 @@ class Kind:
     shows: str
     fits: Callable[[TaskParts], bool] = lambda parts: True
     needs: str = ""
+    alone: str = ""
 
     def __call__(self, argument: str, parts: TaskParts) -> SceneChange | Backdrop:
         return self.make(argument, parts)
@@ -116,16 +119,9 @@ class Perturbation:
     def __init__(self, terms: tuple[Term, ...] = (), parts: TaskParts = _NO_PARTS) -> None:
         self.terms = terms
         self._made = [perturbations.get(term.name)(term.argument, parts) for term in terms]
-        behind = [
-            (str(term), made)
-            for term, made in zip(terms, self._made, strict=True)
-            if isinstance(made, Backdrop)
-        ]
-        if len(behind) > 1:
-            raise ConfigError(
-                f"{behind[0][0]} and {behind[1][0]} both put a picture behind the task: choose one"
-            )
-        self.backdrop: Backdrop | None = behind[0][1] if behind else None
+        _check_alone(terms)
+        behind = [made for made in self._made if isinstance(made, Backdrop)]
+        self.backdrop: Backdrop | None = behind[0] if behind else None
         self.look: tuple[Edit, ...] = tuple(
             made for made in self._made if not isinstance(made, Backdrop)
         )
@@ -173,6 +169,15 @@ def parse(text: str) -> tuple[Term, ...]:
     if twice:
         raise ConfigError(f"perturbation {twice[0]!r} is given twice in {text!r}")
     return terms
+
+
+def _check_alone(terms: tuple[Term, ...]) -> None:
+    """:raises ConfigError: two terms do what only one may do."""
+    given: dict[str, Term] = {}
+    for term in terms:
+        alone = perturbations.get(term.name).alone
+        if alone and given.setdefault(alone, term) is not term:
+            raise ConfigError(f"{given[alone]} and {term} both {alone}: choose one")
 
 
 def supported(task: str) -> tuple[str, ...]:

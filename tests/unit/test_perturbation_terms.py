@@ -71,6 +71,7 @@ def test_terms_have_a_name_an_argument_and_a_seed() -> None:
         ("camera_fov=hard@", "hard@"),
         ("camera_fov=easy,camera_fov=hard", "given twice"),
         ("noise,photos", "noise and photos both"),
+        ("color_easy,color_hard", "color_easy and color_hard both give everything other"),
         ("video_hard", "no folder is given"),
         ("video_easy=nowhere", "no folder 'nowhere'"),
         ("color_hard=nowhere.pt", r"nowhere\.pt"),
