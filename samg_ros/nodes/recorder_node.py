@@ -85,7 +85,8 @@ class RecorderNode(Node):
         try:
             validate_topic_name(topic)
         except InvalidTopicNameException as error:
-            raise ConfigError(f"topics: {topic!r} cannot be one: {error}") from error
+            why = str(error).splitlines()[0].rstrip(":")  # what follows points into the name
+            raise ConfigError(f"topics: {topic!r} cannot be one: {why}") from error
         return self.resolve_topic_name(topic)
 
     def _look(self) -> None:

@@ -187,7 +187,7 @@ class TestAgainstTheSingleMasker:
             config.segmenter: small.segmenter_of(small.random_sam2()),
             config.features: small.features_of(small.random_dino(), small.DINO_LAYERS),
         }
-        monkeypatch.setattr(build, "_load", lambda name, *_: models[name])
+        monkeypatch.setattr(build, "_load", lambda _, name, *rest: models[name])
         references = {"left": small.two_targets(), "right": other_reference()}
         references["wrist"] = references["left"]
         frames = [
@@ -237,7 +237,7 @@ class TestBuilding:
     def test_models_are_loaded_once_and_references_set_once(self, monkeypatch):
         made: list[str] = []
 
-        def load(name, *_):
+        def load(_, name, *rest):
             made.append(name)
             return segmenter
 
