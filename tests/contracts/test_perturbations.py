@@ -139,9 +139,11 @@ def test_all_terms_at_once_do_not_change_it_either(task: Task, clips: Path) -> N
     name = task.spec.name
     clean, _ = states(task, [])
     behind = ("noise", "photos", f"video_easy={clips}", f"video_hard={clips}")
-    for level, backdrop in zip((*INTENSITIES, "hard"), behind, strict=True):
+    colours = ("color_easy", "color_hard") * 2
+    levels = (*INTENSITIES, "hard")
+    for level, colour, backdrop in zip(levels, colours, behind, strict=True):
         shown = [term for term in terms(name, clips) if term.endswith(f"={level}")]
-        text = ",".join([*shown, "color_easy", "color_hard", backdrop])
+        text = ",".join([*shown, colour, backdrop])
         perturbed, pictures = states(task, [text] * 4)
         np.testing.assert_array_equal(perturbed, clean, text)
         assert len(pictures) == 8
