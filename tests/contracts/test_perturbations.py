@@ -64,7 +64,7 @@ def terms(task: str, clips: Path) -> list[str]:
 def everything(task: str, clips: Path) -> Perturbation:
     """One of each kind at its hardest, all at once; of the fields of view the easiest."""
     chosen = {term.partition("=")[0]: term for term in terms(task, clips)}
-    for other in ("noise", "photos", "video_easy"):
+    for other in ("noise", "photos", "video_easy", "color_easy"):
         chosen.pop(other)
     chosen["camera_fov"] = "camera_fov=easy"  # from the hard pose the others show nothing
     return make_perturbation(",".join(chosen.values()), task)
