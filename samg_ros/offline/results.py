@@ -91,7 +91,8 @@ class Results:
 
         :raises OutputError: the disk refuses it.
         """
-        self.unfinish()
+        if record != self._records.get(record.frame):  # unreadable ones are told by every run
+            self.unfinish()
         if mask is not None:
             write_png(self.mask_file(record.frame), mask.astype(np.uint8) * 255)
         self._records[record.frame] = record

@@ -95,6 +95,14 @@ class TestPictures:
         made = sorted(p.name for p in (tmp_path / "out/masked").iterdir())
         assert made == ["a.bmp.png", "a.bmp.png.png", "a.png.png"]
 
+    def test_nothing_is_made_again_for_a_picture_that_stays_unreadable(
+        self, pictures, reference, tmp_path, use, capsys
+    ):
+        use(RedMasker())
+        for _ in range(2):
+            assert mask(pictures, reference, tmp_path / "out") == 0
+        assert capsys.readouterr().err.count("nothing was left to do") == 1
+
     def test_a_mended_picture_is_masked_by_the_next_run(self, pictures, reference, tmp_path, use):
         use(RedMasker())
         mask(pictures, reference, tmp_path / "out")
