@@ -8,10 +8,9 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
+from policies.node.policy_config import PolicyNodeConfig
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.nodes.masker_config import MaskerNodeConfig
-from samg_ros.nodes.policy_config import PolicyNodeConfig
-from samg_ros.ros.launching import (
+from samg_ros.nodes.launching import (
     argument,
     common_arguments,
     if_recording,
@@ -21,6 +20,7 @@ from samg_ros.ros.launching import (
     required,
     values,
 )
+from samg_ros.nodes.masker_config import MaskerNodeConfig
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -4,9 +4,9 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+from policies.node.policy_config import PolicyNodeConfig
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.nodes.policy_config import PolicyNodeConfig
-from samg_ros.ros.launching import (
+from samg_ros.nodes.launching import (
     argument,
     common_arguments,
     if_recording,
@@ -16,7 +16,7 @@ from samg_ros.ros.launching import (
     required,
     values,
 )
-from sim_bridge.bridge_config import BridgeConfig
+from sim_bridge.bridge.config import BridgeConfig
 
 # What this file calls the sources of masks, and what the masker calls them.
 MASKS = {"samg": "samg", "oracle": "topic", "none": "none"}

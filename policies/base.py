@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from samg_ros.robot import PolicySpec
+
 if TYPE_CHECKING:
     from sim_bridge.task import TaskSpec
-
-CAMERA_SIZE = 256
-"""Side of the camera's picture that policies are for, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -26,49 +25,26 @@ class Observation:
     joints: np.ndarray
 
 
-@dataclass(frozen=True)
-class PolicySpec:
-    """What a policy needs from and gives to the outside.
+def policy_spec(
+    task: TaskSpec, *, image_size: int, frame_stack: int, mask: str = "targets"
+) -> PolicySpec:
+    """What a policy for a simulated task needs: its default camera and the robot's joints.
 
-    ``command_low``/``command_high`` turn an action in [-1, 1] into a joint command (units of
-    ``command_mode``: rad, rad/s or N m), in the order of ``actuated_joints``.
-    ``mask``: what the pictures were that it learned from: ``targets`` (all but the task's targets
-    is black), ``none`` (the camera's), ``black`` (nothing at all).
+    :param image_size: side of the camera image in pixels. :param mask: see :class:`PolicySpec`.
     """
-
-    task: str
-    camera: str
-    image_size: int
-    frame_stack: int
-    joint_names: tuple[str, ...]
-    actuated_joints: tuple[str, ...]
-    command_mode: str
-    command_low: tuple[float, ...]
-    command_high: tuple[float, ...]
-    control_dt_s: float
-    mask: str = "targets"
-
-    @classmethod
-    def from_task(
-        cls, task: TaskSpec, *, image_size: int, frame_stack: int, mask: str = "targets"
-    ) -> PolicySpec:
-        """What a policy for a simulated task needs: its default camera and the robot's joints.
-
-        :param image_size: side of the camera image in pixels. :param mask: see the class.
-        """
-        return cls(
-            task=task.name,
-            camera=task.default_camera,
-            image_size=image_size,
-            frame_stack=frame_stack,
-            joint_names=task.proprioception,
-            actuated_joints=task.actuated_joints,
-            command_mode=task.command_mode,
-            command_low=task.command_low,
-            command_high=task.command_high,
-            control_dt_s=task.control_dt_s,
-            mask=mask,
-        )
+    return PolicySpec(
+        task=task.name,
+        camera=task.default_camera,
+        image_size=image_size,
+        frame_stack=frame_stack,
+        joint_names=task.proprioception,
+        actuated_joints=task.actuated_joints,
+        command_mode=task.command_mode,
+        command_low=task.command_low,
+        command_high=task.command_high,
+        control_dt_s=task.control_dt_s,
+        mask=mask,
+    )
 
 
 class Policy(Protocol):

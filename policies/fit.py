@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policies.base import PolicySpec
 from samg_ros.errors import CheckpointError
+from samg_ros.robot import PolicySpec
 
 _LEAST_BLACK = 0.005
 """A frame with a smaller share of wholly black pixels was not masked. Every task's targets leave

@@ -8,51 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from samg_ros.errors import ConfigError, ImageError
-
-
-@dataclass(frozen=True)
-class Normalizer:
-    """``(x - mean) / std``, entry by entry; both in the units of ``x``."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.mean) != len(self.std) or any(not value > 0 for value in self.std):
-            raise ConfigError("a Normalizer needs as many means as positive standard deviations")
-
-    @classmethod
-    def fit(cls, values: np.ndarray, floor: float) -> Normalizer:
-        """Mean and standard deviation of ``values``, float [N, D].
-
-        :param floor: least standard deviation, in the units of ``values``: an entry that hardly
-            moved in training must not be blown up when it moves a little at run time.
-        """
-        std = np.maximum(values.std(axis=0), floor)
-        return cls(tuple(map(float, values.mean(axis=0))), tuple(map(float, std)))
-
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        """:param values: float [..., D]. :return: float32 [..., D].
-
-        :raises ConfigError: the last axis is not D long.
-        """
-        if values.shape[-1:] != (len(self.mean),):
-            raise ConfigError(
-                f"the policy expects {len(self.mean)} values, got an array of shape {values.shape}"
-            )
-        normal = (values - np.asarray(self.mean)) / np.asarray(self.std)
-        return normal.astype(np.float32)
+from sim_bridge.experts.state import Normalizer
+from sim_bridge.scenes.views import area_resize
 
 
 @dataclass(frozen=True)
 class StudentPreprocessing:
     """``image_size``: side of the network's picture in pixels; ``joints``: in rad or m;
     ``frame_gap``: control steps between the entries of a stack; ``offset_scale``: of
-    :class:`policies.joint_offsets.JointOffsets`, None where the network names actions."""
+    :class:`policies.student.policy.JointOffsets`, None where the network names actions."""
 
     image_size: int
     frame_stack: int
@@ -68,26 +34,6 @@ class StudentPreprocessing:
         :raises ImageError: another dtype or shape.
         """
         return area_resize(image, self.image_size).transpose(2, 0, 1)
-
-
-def area_resize(image: np.ndarray, size: int) -> np.ndarray:
-    """Shrink a square picture by averaging, which keeps thin parts that sampling would lose.
-
-    :param image: uint8 [H, H, 3], H >= ``size``.
-    :return: uint8 [``size``, ``size``, 3].
-    :raises ImageError: another dtype, not three channels, not square, or smaller than ``size``.
-    """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ImageError(
-            f"the policy's image must be uint8 [H, W, 3], got {image.dtype} {image.shape}"
-        )
-    height, width = image.shape[:2]
-    if height != width or height < size:
-        raise ImageError(
-            f"the policy's image must be square and at least {size} pixels wide, "
-            f"got {width}x{height}: set the camera's size, or the policy node's crop to center"
-        )
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def centre_square(image: np.ndarray) -> np.ndarray:

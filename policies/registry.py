@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from policies.base import Policy
-from policies.checkpoint import checkpoint_kind
+import numpy as np
+
+from policies.base import Observation, Policy, policy_spec
 from policies.checkpoints import acting, shipped
 from samg_ros.errors import CheckpointError, ConfigError
+from samg_ros.io.checkpoint import checkpoint_kind
 from samg_ros.registry import Registry
+from samg_ros.robot import PolicySpec
+from sim_bridge.task import CAMERA_SIZE
 
 policies: Registry[Callable[[str], Policy]] = Registry(
-    "policy", ("policies.student", "policies.random_policy")
+    "policy", ("policies.student.policy", "policies.registry")
 )
 """Factories ``(task) -> Policy``, by name."""
 
 kinds: Registry[Callable[[Path, str | None], Policy]] = Registry(
-    "kind of policy", ("policies.student", "policies.drqv2_policy")
+    "kind of policy", ("policies.student.policy", "policies.drqv2.policy")
 )
 """Loaders ``(path, task) -> Policy`` by the kind that a checkpoint tells of itself."""
 
@@ -63,3 +67,44 @@ def _stored_at(name: str) -> Path | None:
 def _stored() -> str:
     """What :func:`load_stored` takes, for messages."""
     return f"a checkpoint that ships ({', '.join(acting())}), or the path of a .safetensors file"
+
+
+class RandomPolicy:
+    """Smooth random actions: an AR(1) process, squashed into [-1, 1].
+
+    Smooth because independent draws at every step cancel out and hardly move an arm. Each reset
+    starts the same sequence again; other sequences come from other seeds.
+    """
+
+    def __init__(self, spec: PolicySpec, seed: int = 0, memory: float = 0.9) -> None:
+        self.spec = spec
+        self._seed = seed
+        self._memory = memory
+        self.reset()
+
+    def reset(self) -> None:
+        """Start the sequence again."""
+        self._rng = np.random.default_rng(self._seed)
+        self._level = self._rng.normal(size=len(self.spec.actuated_joints))
+
+    def act(self, observation: Observation) -> np.ndarray:
+        """:return: float32 [A] in [-1, 1]; ``observation`` is not looked at."""
+        fresh = self._rng.normal(size=self._level.shape)
+        # The weights keep the variance at 1.
+        self._level = self._memory * self._level + np.sqrt(1 - self._memory**2) * fresh
+        return np.tanh(self._level).astype(np.float32)
+
+
+@policies.register("random")
+def random_policy(task: str) -> RandomPolicy:
+    """The baseline for ``task``, which needs the simulator for the task's joints and limits.
+
+    :raises ConfigError: unknown task. :raises SimulationError: the simulator cannot start.
+    """
+    from sim_bridge.task import make_task
+
+    simulated = make_task(task)
+    try:
+        return RandomPolicy(policy_spec(simulated.spec, image_size=CAMERA_SIZE, frame_stack=1))
+    finally:
+        simulated.close()

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policies.base import PolicySpec
-from samg_ros.commands import action_to_command
 from samg_ros.errors import UnsafeActionError
+from samg_ros.robot import PolicySpec, action_to_command
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from samg_ros.commands import CommandMode, action_to_command, command_to_action
 from samg_ros.errors import SimulationError
 from samg_ros.registry import Registry
+from samg_ros.robot import CommandMode, action_to_command, command_to_action
 
 if TYPE_CHECKING:
-    from sim_bridge.stage import Edit
+    from sim_bridge.render.stage import Edit
+
+
+CAMERA_SIZE = 256
+"""Side of the camera's picture that policies are for, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,9 @@ class Task(Protocol):
     def close(self) -> None: ...
 
 
-tasks: Registry = Registry("task", ("sim_bridge.adroit", "sim_bridge.arm", "sim_bridge.dmc"))
+tasks: Registry = Registry(
+    "task", ("sim_bridge.tasks.adroit", "sim_bridge.tasks.arm.task", "sim_bridge.tasks.dmc")
+)
 """Factories ``(height, width, shadows) -> Task``, by name."""
 
 

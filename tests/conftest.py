@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from samg_ros.threads import single_thread
+from samg_ros.machine import single_thread
 
 
 @pytest.fixture(scope="module")

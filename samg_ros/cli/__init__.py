@@ -1,47 +1,78 @@
-"""The ``samg`` command: one module a subcommand, imported only when it is called."""
+"""The ``samg`` command. Its subcommands are entry points, so packages above this one add theirs.
+
+Group ``samg.commands`` holds ``NAME = MODULE:main``, a function ``(argv) -> exit status``; group
+``samg.COMMAND`` the verbs of a command that has some, functions that tyro can call. A module is
+imported when its command is called, and read without importing it for the help.
+"""
 
 from __future__ import annotations
 
-import importlib
+import ast
+import importlib.util
 import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("samg_ros.cli.demo", "run the whole loop: bridge, masker, policy, recorder"),
-    "node": ("samg_ros.cli.node", "run one node: bridge, masker, policy or recorder"),
-    "weights": ("samg_ros.cli.weights", "list, fetch, verify and locate checkpoints"),
-    "models": ("samg_ros.cli.models", "list the models: size, memory, licence, weights"),
-    "reference": ("samg_ros.cli.reference", "make a reference (image, masks, points)"),
-    "mask": ("samg_ros.cli.mask", "mask pictures, a video, or a bag's image topic"),
-    "bench": ("samg_ros.cli.bench", "measure masks against the simulator's own"),
-    "eval": ("samg_ros.cli.eval", "evaluate policies over tasks, masks and visual changes"),
-    "sim": ("samg_ros.cli.sim", "list and preview the simulated tasks and their looks"),
-    "policies": ("samg_ros.cli.policies", "list the policies that ship, and their scores"),
-    "train": ("samg_ros.cli.train", "train a state teacher or a masked-image student"),
-}
+COMMANDS = "samg.commands"
 
 
-def usage() -> str:
-    """The list of subcommands."""
-    lines = ["usage: samg COMMAND [options]     (samg COMMAND --help tells more)", ""]
-    lines += [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
+def found(group: str) -> dict[str, EntryPoint]:
+    """The entry points of a group, by name."""
+    return {point.name: point for point in sorted(entry_points(group=group))}
+
+
+def usage(prog: str, points: dict[str, EntryPoint]) -> str:
+    """The list of what ``prog`` can do, from the first lines of the modules."""
+    lines = [f"usage: {prog} COMMAND [options]     ({prog} COMMAND --help tells more)", ""]
+    lines += [f"  {name:<10} {_says(point)}" for name, point in points.items()]
     return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand; its module's ``main(argv) -> int`` gives the exit status."""
+    """Run one subcommand. :return: the exit status."""
     from samg_ros.errors import SamgError
 
     argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ("-h", "--help"):
-        print(usage())
-        return 0 if argv else 2
-    if argv[0] not in COMMANDS:
-        print(f"samg: unknown command {argv[0]!r}\n\n{usage()}", file=sys.stderr)
-        return 2
+    points = found(COMMANDS)
+    if not argv or argv[0] not in points:
+        return _told(argv, "samg", points)
     try:
-        return importlib.import_module(COMMANDS[argv[0]][0]).main(argv[1:])
+        return points[argv[0]].load()(argv[1:])
     except SamgError as error:
         print(f"samg {argv[0]}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def run_verb(command: str, argv: list[str]) -> int:
+    """Run a verb of ``samg COMMAND``: a function whose parameters tyro reads from ``argv``.
+
+    :return: the exit status.
+    """
+    prog, points = f"samg {command}", found(f"samg.{command}")
+    if not argv or argv[0] not in points:
+        return _told(argv, prog, points)
+    import tyro
+
+    verb: Callable[..., int | None] = points[argv[0]].load()
+    return tyro.cli(verb, prog=f"{prog} {argv[0]}", args=argv[1:]) or 0
+
+
+def _told(argv: list[str], prog: str, points: dict[str, EntryPoint]) -> int:
+    """Help that was asked for, or the answer to a name that is none."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage(prog, points))
+        return 0 if argv else 2
+    print(f"{prog}: unknown command {argv[0]!r}\n\n{usage(prog, points)}", file=sys.stderr)
+    return 2
+
+
+def _says(point: EntryPoint) -> str:
+    """What the first line of a module's docstring tells of a command, without importing it."""
+    spec = importlib.util.find_spec(point.module)
+    if spec is None or spec.origin is None:
+        return f"(missing: {point.module})"
+    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or ""
+    return text.partition("\n")[0].rpartition("``: ")[2].rstrip(".")

@@ -14,16 +14,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tyro.conf import OmitArgPrefixes, Positional
 
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.lost import LOST_BEHAVIOURS, LostBehaviour
 from samg_ros.masking.reference import Reference, find_reference
-from samg_ros.offline.inputs import identity, open_input
-from samg_ros.offline.picture_files import Pictures
-from samg_ros.offline.results import Record, Results
-from samg_ros.offline.source import FrameSource
+from samg_ros.masking.result import LOST_BEHAVIOURS, LostBehaviour
 from samg_ros.parameters import documented, parameter, validate
+from samg_ros.recorded.inputs import identity, open_input
+from samg_ros.recorded.pictures import Pictures
+from samg_ros.recorded.results import Record, Results
+from samg_ros.recorded.source import FrameSource
 
 if TYPE_CHECKING:
     from samg_ros.masking.masker import SamgMasker
+
 
 # What masks do not depend on, up to rounding: a run may be resumed with others.
 FREE_SETTINGS = ("device", "precision", "threads")
@@ -115,7 +116,7 @@ def _find(
     """Find the masks that are not there yet. :return: how many were found now."""
     # Only here: torch and transformers take seconds to import, and --help needs neither.
     from samg_ros.masking.build import build_masker
-    from samg_ros.offline.finding import find_masks
+    from samg_ros.recorded.finding import find_masks
 
     if results.resumed:
         console.print(f"resumed: {results.resumed} frames are masked already")
@@ -157,7 +158,7 @@ def _make(
     source: FrameSource, results: Results, options: MaskOptions, fresh: int, console: Console
 ) -> None:
     """Put pictures, videos or the bag together, unless they are there and nothing changed."""
-    from samg_ros.offline.products import write_products
+    from samg_ros.recorded.products import write_products
 
     on_lost = options.on_lost
     if on_lost == "auto":

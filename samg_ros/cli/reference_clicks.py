@@ -9,12 +9,12 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from samg_ros.cli.reference_saving import SaveOptions, parse_point, save_view
+from samg_ros.cli.reference_files import SaveOptions, parse_point, save_view
 from samg_ros.errors import InvalidReferenceError
 from samg_ros.masking.clicks import EXTENTS, Clicks, check_clicks, segment_clicks
 from samg_ros.models.base import Segmenter
-from samg_ros.offline.picture_files import read_rgb
 from samg_ros.parameters import documented, parameter, validate
+from samg_ros.recorded.pictures import read_rgb
 
 NEGATIVE_CLICK = re.compile(r"-[\d.]+,.*")
 
@@ -92,10 +92,9 @@ def load_segmenter(options: ClickOptions) -> Segmenter:
     """The segmenter, its weights fetched where needed, in float32."""
     import torch
 
-    from samg_ros.models.base import choose_device
-    from samg_ros.models.checkpoints import check_role
-    from samg_ros.models.registry import models
-    from samg_ros.models.weights import resolve
+    from samg_ros.models.base import choose_device, models
+    from samg_ros.weights.catalogue import check_role
+    from samg_ros.weights.resolve import resolve
 
     factory = models.get(options.segmenter)
     check_role(options.segmenter, "segmenter")

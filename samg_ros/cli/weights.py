@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from samg_ros.errors import WeightsError
-from samg_ros.models import cache, weights
-from samg_ros.models.checkpoints import CHECKPOINTS, Checkpoint, get
+from samg_ros.weights import cache, resolve
+from samg_ros.weights.catalogue import CHECKPOINTS, Checkpoint, get
 
 SHOWN_DIGITS = 12
 STATES = {
@@ -98,9 +98,9 @@ def fetch(names: list[str], *, every: bool, force: bool) -> int:
     for name in chosen:
         started = time.monotonic()
         if force:
-            weights.fetch(name, force=True)
+            resolve.fetch(name, force=True)
         else:
-            weights.resolve(name, recheck=True)
+            resolve.resolve(name, recheck=True)
         print(f"{name}: ready after {time.monotonic() - started:.1f} s")
     return 0
 
@@ -109,7 +109,7 @@ def verify(names: list[str]) -> int:
     """Hash what is in the cache; 1 if anything is damaged or a named checkpoint is absent."""
     failed = False
     for name in names or list(CHECKPOINTS):
-        entry = weights.verify(name)
+        entry = resolve.verify(name)
         line = entry.problem or f"{STATES[entry.state]}: {entry.path}"
         if entry.state == "whole":
             record = entry.record

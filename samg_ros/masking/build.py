@@ -9,14 +9,11 @@ import torch
 
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.encoders import Encoders
-from samg_ros.masking.finders import make_finder
-from samg_ros.masking.many import ManyMasker
-from samg_ros.masking.masker import SamgMasker
+from samg_ros.masking.masker import ManyMasker, SamgMasker, make_finder
 from samg_ros.masking.reference import Reference, find_reference
-from samg_ros.models.base import choose_device, choose_dtype
-from samg_ros.models.checkpoints import check_role
-from samg_ros.models.registry import models
-from samg_ros.models.weights import resolve
+from samg_ros.models.base import choose_device, choose_dtype, models
+from samg_ros.weights.catalogue import check_role
+from samg_ros.weights.resolve import resolve
 
 log = logging.getLogger("samg_ros")
 

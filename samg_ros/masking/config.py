@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from samg_ros.errors import ConfigError
 from samg_ros.parameters import documented, parameter, parameters_of, validate
 
 # SAM-G as published. Its models are another matter: EfficientViT-SAM-L1 and DINOv2 ViT-B/14.
-PAPER: dict[str, bool | int | float] = {
+PAPER: dict[str, Any] = {
     "views": 1,
     "parts": True,
     "negatives": True,

@@ -12,21 +12,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from samg_ros.machine import single_thread
 from samg_ros.masking import choice
-from samg_ros.masking.choice import Chosen
+from samg_ros.masking.choice import Chosen, learn_scale_weights
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.correspondence import best_views, likeness, similarity
+from samg_ros.masking.correspondence import (
+    best_views,
+    likeness,
+    reference_features,
+    similarity,
+    view_masks,
+)
 from samg_ros.masking.encoders import Encoders, Seen
-from samg_ros.masking.foreground import Foreground, ForegroundBank
-from samg_ros.masking.memory import reference_features, view_masks
+from samg_ros.masking.foreground import Foreground, ForegroundBank, own_cells
 from samg_ros.masking.prompts import first_points, refined
 from samg_ros.masking.reference import Reference, View
 from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskBatch
-from samg_ros.masking.rivals import own_cells
-from samg_ros.masking.scale_weights import learn_scale_weights
 from samg_ros.models.base import Prompts
-from samg_ros.models.sizes import scaled_size
-from samg_ros.threads import single_thread
+from samg_ros.models.loading import scaled_size
 
 # Decodes of the reference with slightly noisy part features, among which the scale weights learn.
 REFERENCE_VARIANTS = 2

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from samg_ros.errors import ConfigError
+from samg_ros.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -122,3 +123,15 @@ def _has_bf16(device: torch.device) -> bool:
     # AVX-512 BF16 or AMX: without them bf16 on a CPU is emulated and slower than fp32.
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return bool(supported())
+
+
+models: Registry = Registry(
+    "model",
+    (
+        "samg_ros.models.sam2",
+        "samg_ros.models.sam_vit",
+        "samg_ros.models.mobile_sam",
+        "samg_ros.models.efficientvit_sam",
+        "samg_ros.models.dinov2",
+    ),
+)

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samg_ros.errors import ConfigError
-from samg_ros.models.loading import build
-from samg_ros.models.registry import models
-from samg_ros.models.sizes import Sizes
+from samg_ros.models.base import models
+from samg_ros.models.loading import Sizes, build
 
 if TYPE_CHECKING:
     from transformers import Dinov2Config, Dinov2Model
+
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)

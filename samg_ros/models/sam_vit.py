@@ -10,11 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from samg_ros.models.loading import build
-from samg_ros.models.meta_sam import CHANNELS, SamNetwork, modeling
-from samg_ros.models.registry import models
-from samg_ros.models.sam import SamSegmenter
-from samg_ros.models.sizes import Sizes
+from samg_ros.models.base import models
+from samg_ros.models.loading import Sizes, build
+from samg_ros.models.sam import CHANNELS, SamNetwork, SamSegmenter, modeling
 
 PATCH = 16
 WINDOW = 14

@@ -12,16 +12,14 @@ from sensor_msgs.msg import Image
 
 from samg_ros import images
 from samg_ros.errors import ImageError
-from samg_ros.masking.frame_queue import FrameQueue
-from samg_ros.masking.frames import FrameMask, whole_mask
-from samg_ros.masking.lost import LostFrames
-from samg_ros.masking.overlay import draw_overlay
+from samg_ros.io.contact_sheet import draw_overlay
+from samg_ros.masking.result import FrameMask, LostFrames, whole_mask
 from samg_ros.nodes.masker_config import MaskerNodeConfig
-from samg_ros.nodes.masker_pairs import Pairs
+from samg_ros.nodes.masker_queue import FrameQueue, Pairs
 from samg_ros.ros import qos
 from samg_ros.ros.diagnostics import Figures
 from samg_ros.ros.images import from_mask, from_rgb, is_same, to_mask, to_rgb
-from samg_ros.ros.stamps import to_ns
+from samg_ros.ros.qos import to_ns
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import sys
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.frames import MaskSource, UniformFrames
+from samg_ros.masking.result import MaskSource, UniformFrames
 from samg_ros.nodes.masker_camera import MaskerCamera
 from samg_ros.nodes.masker_config import MaskerNodeConfig
 from samg_ros.nodes.masker_worker import MaskerWorker

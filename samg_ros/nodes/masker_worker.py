@@ -11,9 +11,9 @@ from functools import partial
 import numpy as np
 
 from samg_ros.errors import ImageError, SamgError
-from samg_ros.masking.frame_queue import FrameQueue
-from samg_ros.masking.frames import FrameMask, MaskSource
+from samg_ros.masking.result import FrameMask, MaskSource
 from samg_ros.nodes.masker_camera import Arrival, MaskerCamera
+from samg_ros.nodes.masker_queue import FrameQueue
 from samg_ros.ros.diagnostics import Monitor
 
 log = logging.getLogger("samg_ros")

@@ -24,10 +24,10 @@ from rosbags.interfaces import (
     QosTime,
 )
 
-from samg_ros.bag_thread import BagThread
-from samg_ros.bag_writer import BagWriter
 from samg_ros.errors import BagError, ConfigError
+from samg_ros.io.bag_writer import BagWriter
 from samg_ros.nodes.recorder_config import RecorderConfig
+from samg_ros.nodes.recorder_thread import BagThread
 from samg_ros.ros.diagnostics import NOT_RECORDING, Monitor
 from samg_ros.ros.parameters import declare
 from samg_ros.ros.runtime import run

@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image
 
 from samg_ros import images
 from samg_ros.images import ENCODINGS, Encoding, to_mask
-from samg_ros.ros.stamps import to_ns
+from samg_ros.ros.qos import to_ns
 
 # Encodings that are left to cv_bridge where there is one.
 BRIDGED = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "bayer")

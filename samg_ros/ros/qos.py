@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from builtin_interfaces.msg import Time
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 
@@ -21,3 +22,15 @@ IMAGE_OUT = _profile(ReliabilityPolicy.RELIABLE, 5)
 JOINT_STATES_IN = _profile(ReliabilityPolicy.BEST_EFFORT, 50)
 COMMAND = _profile(ReliabilityPolicy.RELIABLE, 1)
 STATUS = _profile(ReliabilityPolicy.RELIABLE, 50)
+
+
+NS_PER_S = 1_000_000_000
+
+
+def to_ns(stamp: Time) -> int:
+    return stamp.sec * NS_PER_S + stamp.nanosec
+
+
+def from_ns(stamp_ns: int) -> Time:
+    seconds, nanoseconds = divmod(stamp_ns, NS_PER_S)
+    return Time(sec=seconds, nanosec=nanoseconds)

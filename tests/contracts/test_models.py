@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from samg_ros.errors import ConfigError
-from samg_ros.models import checkpoints
-from samg_ros.models.base import Prompts, choose_device, choose_dtype
-from samg_ros.models.registry import models
+from samg_ros.models.base import Prompts, choose_device, choose_dtype, models
+from samg_ros.weights import catalogue
 
 # A multiple of both SAM 2's stride (32) and DINOv2's patch (14).
 SIZE = 224
@@ -124,7 +123,7 @@ class TestEveryName:
         own = models.get(name)(None, 0, META, torch.float32)
         assert own.input_size >= 512 and own.device == META
         model = models.get(name)(None, SIZE, META, torch.bfloat16)
-        assert is_segmenter(model) == (checkpoints.get(name).role == "segmenter")
+        assert is_segmenter(model) == (catalogue.get(name).role == "segmenter")
         cells = look(model, torch.empty(2, 3, SIZE, SIZE, device=META))
         assert cells.dtype == torch.float32 and cells.shape[0] == 2
         assert cells.shape[-1] == cells.shape[-2] >= model.input_size // 16
@@ -138,7 +137,7 @@ class TestEveryName:
                 models.get(name)(None, size, META, torch.float32)
 
     def test_each_has_a_checkpoint(self):
-        assert set(models.names()) == set(checkpoints.CHECKPOINTS)
+        assert set(models.names()) == set(catalogue.CHECKPOINTS)
 
 
 def test_an_unknown_name_lists_the_choices():

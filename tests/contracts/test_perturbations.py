@@ -10,22 +10,22 @@ import cv2
 import numpy as np
 import pytest
 
-from sim_bridge.perturbations import (
+from sim_bridge.perturbations.grammar import (
     INTENSITIES,
     Perturbation,
     make_perturbation,
     perturbations,
     supported,
 )
-from sim_bridge.scene import Scene
+from sim_bridge.render.parts import parts_of
+from sim_bridge.scenes.scene import Scene
 from sim_bridge.task import Task, make_task, tasks
-from sim_bridge.task_parts import parts_of
 
 if TYPE_CHECKING:
-    from sim_bridge.stage import Stage
+    from sim_bridge.render.stage import Stage
 
 # The renderer comes first: it chooses the OpenGL backend before mujoco is imported.
-for module in ("sim_bridge.rendering", "dm_control", "gymnasium_robotics", "skimage"):
+for module in ("sim_bridge.render.renderer", "dm_control", "gymnasium_robotics", "skimage"):
     pytest.importorskip(module, reason="needs the [sim] extra", exc_type=ModuleNotFoundError)
 
 SIZE = 64

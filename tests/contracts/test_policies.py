@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from policies.base import Observation, Policy
-from policies.checkpoint import TrainingRecord, load_checkpoint
-from policies.checkpoints import shipped_raw_students, shipped_students, shipped_teachers
-from policies.drqv2_networks import DrQV2Net, DrQV2NetConfig
-from policies.drqv2_policy import DrQV2Policy
+from policies.checkpoints import shipped_raw_students, shipped_students
+from policies.drqv2.networks import DrQV2Net, DrQV2NetConfig
+from policies.drqv2.policy import DrQV2Policy
 from policies.registry import load_policy, policies
-from policies.student import StudentPolicy
-from policies.teacher import StateTeacher
+from policies.student.policy import StudentPolicy
 from samg_ros.errors import CheckpointError, ConfigError
+from samg_ros.io.checkpoint import TrainingRecord, load_checkpoint
+from sim_bridge.experts.state import StateTeacher, shipped_teachers
 
 EVERY_POLICY = [
     (name, task)

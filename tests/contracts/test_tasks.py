@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from samg_ros.errors import SimulationError
-from sim_bridge.perturbations import make_perturbation
-from sim_bridge.scene import Scene
+from sim_bridge.perturbations.grammar import make_perturbation
+from sim_bridge.scenes.scene import Scene
 from sim_bridge.task import StepResult, Task, make_task, tasks
 
 # The renderer comes first: it chooses the OpenGL backend before mujoco is imported.
-for module in ("sim_bridge.rendering", "dm_control", "gymnasium_robotics", "skimage"):
+for module in ("sim_bridge.render.renderer", "dm_control", "gymnasium_robotics", "skimage"):
     pytest.importorskip(module, reason="needs the [sim] extra", exc_type=ModuleNotFoundError)
 
 HEIGHT, WIDTH = 48, 64

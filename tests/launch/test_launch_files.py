@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from policies.node.policy_config import PolicyNodeConfig
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.nodes.masker_config import MaskerNodeConfig
-from samg_ros.nodes.policy_config import PolicyNodeConfig
 from samg_ros.nodes.recorder_config import RecorderConfig
 from samg_ros.parameters import parameters_of
-from sim_bridge.bridge_config import BridgeConfig
+from sim_bridge.bridge.config import BridgeConfig
 
 ROOT = Path(__file__).parents[2]
 COMMON = {"params_file", "log_level"}
@@ -68,7 +68,7 @@ def test_only_installed_nodes_are_named(path):
 @pytest.mark.parametrize("name", sorted(installed_nodes()))
 def test_every_installed_node_starts_a_module_that_is_there(name):
     assert (ROOT / "resource" / "bin" / name).stat().st_mode & 0o111
-    module = "sim_bridge/bridge_node.py" if name == "bridge_node" else f"samg_ros/nodes/{name}.py"
+    module = "sim_bridge/bridge/node.py" if name == "bridge_node" else f"samg_ros/nodes/{name}.py"
     assert (ROOT / module).is_file()
 
 

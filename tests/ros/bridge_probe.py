@@ -20,7 +20,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from samg_ros.ros import qos
 from samg_ros.ros.diagnostics import status_values
-from samg_ros.ros.stamps import from_ns, to_ns
+from samg_ros.ros.qos import from_ns, to_ns
 from sim_bridge.task import TaskSpec, make_task
 
 HEIGHT, WIDTH = 48, 64

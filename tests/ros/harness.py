@@ -15,12 +15,12 @@ from probe import Probe
 from rclpy.signals import SignalHandlerOptions
 
 import samg_ros
-from samg_ros.cli.demo import ros_arguments
-from samg_ros.pipeline.processes import Child, Processes
+from policies.pipeline.processes import Child, Processes
+from policies.pipeline.simulated import ros_arguments
 from samg_ros.ros.environment import dds_environment, free_domain_id, isolated_environment
 
-MASKER, POLICY = "samg_ros.nodes.masker_node", "samg_ros.nodes.policy_node"
-RECORDER, BRIDGE = "samg_ros.nodes.recorder_node", "sim_bridge.bridge_node"
+MASKER, POLICY = "samg_ros.nodes.masker_node", "policies.node.policy_node"
+RECORDER, BRIDGE = "samg_ros.nodes.recorder_node", "sim_bridge.bridge.node"
 
 # An environment variable that children of children inherit too: by it a stage knows its own.
 MARK = "SAMG_TEST_STAGE"

@@ -14,7 +14,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from samg_ros.ros.images import from_rgb
-from samg_ros.ros.stamps import from_ns, to_ns
+from samg_ros.ros.qos import from_ns, to_ns
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samg_ros.masking.frames import CameraFrame, FrameMask
+from samg_ros.masking.result import CameraFrame, FrameMask
 from samg_ros.nodes.masker_node import MaskerNode
 from samg_ros.ros.runtime import run
 

@@ -17,7 +17,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 
 from samg_ros.ros.diagnostics import status_values
-from samg_ros.ros.stamps import to_ns
+from samg_ros.ros.qos import to_ns
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 
 from samg_ros.ros import qos
-from samg_ros.ros.stamps import NS_PER_S, from_ns
+from samg_ros.ros.qos import NS_PER_S, from_ns
 from sim_bridge.task import TaskSpec
 
 TASK = "adroit_door"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
-from sim_bridge import bridge_node
-from sim_bridge.session import Session, SessionFrame
+from sim_bridge.bridge import node
+from sim_bridge.bridge.session import Session, SessionFrame
 
 PICTURE_S = 0.06
 
@@ -20,5 +20,5 @@ class SlowSession(Session):
 
 
 if __name__ == "__main__":
-    bridge_node.Session = SlowSession
-    sys.exit(bridge_node.main())
+    node.Session = SlowSession
+    sys.exit(node.main())

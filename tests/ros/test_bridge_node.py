@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from messages import stamps, with_stamp
 from sensor_msgs.msg import JointState
 
-from samg_ros.ros.stamps import from_ns, to_ns
+from samg_ros.ros.qos import from_ns, to_ns
 from sim_bridge.task import TaskSpec, make_task
 
 TASK = "adroit_door"

@@ -15,7 +15,7 @@ from messages import stamps, with_stamp
 from sensor_msgs.msg import JointState
 
 from samg_ros.ros.diagnostics import status_values
-from samg_ros.ros.stamps import to_ns
+from samg_ros.ros.qos import to_ns
 from sim_bridge.task import TaskSpec
 
 TASK, SWINGUP = "adroit_door", "cartpole_swingup"

@@ -20,9 +20,9 @@ from harness import MARK, command_of, marked, private_environment
 from messages import on_disk
 from probe import DEADLINE_S
 
+from policies.pipeline import recording as topics
+from policies.pipeline.recording import Recording, pixels
 from samg_ros.cli import main
-from samg_ros.pipeline import topics
-from samg_ros.pipeline.recording import Recording, pixels
 
 # A shell has its background jobs ignore SIGINT, and what they start; a user's demo does not.
 SAMG = """

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from harness import private_environment
 
-from policies.eval_folder import read_episodes
-from policies.eval_records import EpisodeRecord
-from samg_ros.cli import eval_via_ros, main
+from policies.eval.folder import EpisodeRecord, read_episodes
+from policies.pipeline import evaluate
+from samg_ros.cli import main
 
 SAMG = "import sys; from samg_ros.cli import main; sys.exit(main())"
 OPTIONS = ("eval", "--masks", "oracle", "--perturb", "photos", "--episodes", "2", "--envs", "2")
@@ -43,7 +43,7 @@ def test_nodes_give_the_same_episodes(tmp_path: Path, monkeypatch: pytest.Monkey
     file = nodes / "episodes.jsonl"
     lines = file.read_text().splitlines()
     file.write_text("")
-    monkeypatch.setattr(eval_via_ros, "_record", never)
+    monkeypatch.setattr(evaluate, "_record", never)
     assert main([*OPTIONS, "--via-ros", "--out", str(nodes)]) == 0
     assert file.read_text().splitlines() == lines
     assert json.loads((nodes / "results.json").read_text())["problems"] == []

@@ -17,8 +17,8 @@ from sensor_msgs.msg import Image
 from samg_ros.errors import WeightsError
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.reference import Reference, find_reference
-from samg_ros.models.weights import resolve
 from samg_ros.ros.images import from_mask
+from samg_ros.weights.resolve import resolve
 
 # The method as it is, on so few pixels that a batch of four takes less than a second.
 TINY = {"input_size": 128, "feature_size": 56, "scale_steps": 20, "threads": 1, "device": "cpu"}

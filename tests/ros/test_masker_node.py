@@ -15,10 +15,10 @@ from std_msgs.msg import Header
 from samg_ros.errors import WeightsError
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.reference import Reference, find_reference
-from samg_ros.models.weights import resolve
 from samg_ros.ros import qos
 from samg_ros.ros.images import from_mask
-from samg_ros.ros.stamps import from_ns
+from samg_ros.ros.qos import from_ns
+from samg_ros.weights.resolve import resolve
 
 TASK = "adroit_door"
 # The method as it is, but quick to set up where others keep the processor busy.

@@ -17,12 +17,13 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
-from policies.base import PolicySpec
-from policies.checkpoint import TrainingRecord
+from policies.base import policy_spec
 from policies.networks import StudentNet, StudentNetConfig
-from policies.preprocessing import Normalizer, StudentPreprocessing
-from policies.student import StudentPolicy
-from samg_ros.ros.stamps import NS_PER_S, to_ns
+from policies.preprocessing import StudentPreprocessing
+from policies.student.policy import StudentPolicy
+from samg_ros.io.checkpoint import TrainingRecord
+from samg_ros.ros.qos import NS_PER_S, to_ns
+from sim_bridge.experts.state import Normalizer
 from sim_bridge.task import TaskSpec, make_task
 
 HOLDING = "holding: no usable frame"
@@ -273,7 +274,7 @@ def breaking_student(folder: Path, task: TaskSpec) -> Path:
     with torch.no_grad():
         network.head[0].weight[:, sizes.features :].mul_(1e38)
     preprocessing = StudentPreprocessing(84, 1, Normalizer((0.0,) * joints, (1.0,) * joints))
-    spec = PolicySpec.from_task(task, image_size=96, frame_stack=1)
+    spec = policy_spec(task, image_size=96, frame_stack=1)
     path = folder / "breaking.safetensors"
     StudentPolicy(spec, preprocessing, network).save(path, TrainingRecord("", 0, 0.0, {}, ""))
     return path

@@ -20,8 +20,8 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
+from policies.pipeline.recording import Recording, pixels, stamp_ns
 from samg_ros.errors import BagError
-from samg_ros.pipeline.recording import Recording, pixels, stamp_ns
 
 FRAMES = 12
 ALL = {"/camera": FRAMES, "/joints": FRAMES, "/late": 1}

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samg_ros.errors import SimulationError
-from sim_bridge.scene import Scene
+from sim_bridge.scenes.scene import Scene
 from sim_bridge.task import JointState, StepResult, Task, TaskSpec
 
 if TYPE_CHECKING:
-    from policies.drqv2_config import DrQV2Config
+    from policies.drqv2.config import DrQV2Config
 
 SIZE = 32
 BLOCK = 8
@@ -131,7 +131,7 @@ def buggy_scene() -> Scene:
 def smoke_config(runs: Path) -> DrQV2Config:
     """Seconds of training, with every kind of event off the episodes' boundaries, and a replay
     that is overwritten several times."""
-    from policies.drqv2_config import DrQV2Config  # not above: workers need no torch
+    from policies.drqv2.config import DrQV2Config  # not above: workers need no torch
 
     return DrQV2Config(
         mask="oracle",

@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 from drqv2_fixtures import SIZE, SPEC
 
-from policies import eval_statistics
-from policies.base import Observation, PolicySpec
-from policies.checkpoint import TrainingRecord
+from policies.base import Observation, policy_spec
 from policies.checkpoints import shipped_students
-from policies.eval_config import EvalConfig, command, settings
-from policies.eval_folder import EvalFolder
-from policies.eval_records import Cell, Episode, EpisodeRecord
-from policies.student import StudentPolicy
+from policies.eval import summary
+from policies.eval.config import EvalConfig, command, settings
+from policies.eval.folder import Cell, Episode, EpisodeRecord, EvalFolder
+from policies.student.policy import StudentPolicy
+from samg_ros.io.checkpoint import TrainingRecord
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.frames import CameraFrame, FrameMask
+from samg_ros.masking.result import CameraFrame, FrameMask
 
 TOY = SPEC.name
 
@@ -27,7 +26,7 @@ TOY = SPEC.name
 @pytest.fixture
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no interval is looked at closely, a page need not take its time."""
-    monkeypatch.setattr(eval_statistics, "RESAMPLES", 20)
+    monkeypatch.setattr(summary, "RESAMPLES", 20)
 
 
 class CenteringPolicy:
@@ -38,7 +37,7 @@ class CenteringPolicy:
     """
 
     def __init__(self) -> None:
-        self.spec = PolicySpec.from_task(SPEC, image_size=SIZE, frame_stack=1)
+        self.spec = policy_spec(SPEC, image_size=SIZE, frame_stack=1)
         self.reset()
 
     def reset(self) -> None:

@@ -13,7 +13,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from samg_ros import cli
-from samg_ros.masking.reference import Reference, Target, View, part_points
+from samg_ros.masking.parts import part_points
+from samg_ros.masking.reference import Reference, Target, View
 from samg_ros.masking.result import FOUND, LOST, MaskBatch
 
 SIZE = (48, 64)

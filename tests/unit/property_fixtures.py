@@ -17,8 +17,7 @@ from samg_ros.masking.masker import SamgMasker
 from samg_ros.masking.reference import Reference, Target, View
 from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskBatch
 from samg_ros.models.base import FeatureExtractor, Segmenter
-from samg_ros.models.meta_sam import CHANNELS, SamNetwork
-from samg_ros.models.sam import SamSegmenter
+from samg_ros.models.sam import CHANNELS, SamNetwork, SamSegmenter
 from samg_ros.models.sam2 import Sam2Segmenter
 
 SIDE = 128

@@ -10,25 +10,23 @@ import pytest
 from samg_ros.errors import CheckpointError
 
 # The renderer comes first: it chooses the OpenGL backend before mujoco is imported.
-pytest.importorskip("sim_bridge.rendering", reason="needs the [sim] extra")
+pytest.importorskip("sim_bridge.render.renderer", reason="needs the [sim] extra")
 mujoco = pytest.importorskip("mujoco", reason="needs the [sim] extra")
 pytest.importorskip("gymnasium_robotics", reason="needs the [sim] extra")
 
-from policies.arm_expert import SCRIPTED_TASKS  # noqa: E402
-from policies.evaluation import evaluate_states  # noqa: E402
-from policies.seeds import VALIDATION_SEEDS  # noqa: E402
-from policies.teacher import has_teacher, shipped_teacher  # noqa: E402
-from sim_bridge.arm import ArmTask  # noqa: E402
-from sim_bridge.arm_control import TCP_STEP_M  # noqa: E402
-from sim_bridge.arm_kinematics import (  # noqa: E402
-    TcpKinematics,
-    rotation_matrix,
-    rotation_vector,
+from policies.rollout import (
+    VALIDATION_SEEDS,
+    evaluate_states,
 )
-from sim_bridge.arm_panda import ARM_LIMITS, TCP  # noqa: E402
-from sim_bridge.arm_scene import CAMERA, build_arm_scene, look_at  # noqa: E402
-from sim_bridge.arm_state import ArmState  # noqa: E402
-from sim_bridge.task import make_task  # noqa: E402
+from sim_bridge.experts.arm import SCRIPTED_TASKS
+from sim_bridge.experts.state import has_teacher, shipped_teacher
+from sim_bridge.task import make_task
+from sim_bridge.tasks.arm.control import TCP_STEP_M
+from sim_bridge.tasks.arm.kinematics import TcpKinematics, rotation_matrix, rotation_vector
+from sim_bridge.tasks.arm.panda import ARM_LIMITS, TCP
+from sim_bridge.tasks.arm.scene import CAMERA, build_arm_scene, look_at
+from sim_bridge.tasks.arm.state import ArmState
+from sim_bridge.tasks.arm.task import ArmTask
 
 JOINTS, GRIPPER = "arm_lift_peg_upright", "arm_lift_peg_upright_ee"
 REST = np.array([0, np.pi / 8, 0, -5 * np.pi / 8, 0, 3 * np.pi / 4, np.pi / 4])

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from policies.eval_folder import EvalFolder
-from policies.run_folder import RunFolder
-from policies.state_file import FILE, StateFile
-from policies.student_config import StudentConfig
+from policies.eval.folder import EvalFolder
+from policies.student.config import StudentConfig
+from policies.training.state_file import FILE, StateFile
 from samg_ros.errors import CheckpointError
-from samg_ros.offline.atomic import OutputError, replacing, write_text
+from samg_ros.io.atomic import OutputError, replacing, write_text
+from samg_ros.io.run_folder import RunFolder
 
 
 def test_a_folder_is_never_replaced_by_a_file(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_full_disk_is_told_and_the_state_before_it_kept(
     states.save({"task": "one", "numbers": [1]})
     (tmp_path / ".partial").mkdir()
     (tmp_path / ".partial" / FILE).symlink_to("/dev/full")
-    monkeypatch.setattr("samg_ros.offline.atomic._remove", lambda _: None)
+    monkeypatch.setattr("samg_ros.io.atomic._remove", lambda _: None)
     with pytest.raises(OutputError, match="No space left on device"):
         states.save({"task": "one", "numbers": [2]})
     assert states.load("one")["numbers"] == [1]

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from samg_ros.errors import ConfigError, ImageError
-from sim_bridge.background_media import folder, photos
-from sim_bridge.background_noise import NoiseBackground
-from sim_bridge.backgrounds import Background, composite
-from sim_bridge.textures import SIZE, random_texture
+from sim_bridge.perturbations.backgrounds import (
+    Background,
+    NoiseBackground,
+    composite,
+    folder,
+    photos,
+)
+from sim_bridge.perturbations.textures import SIZE, random_texture
 
 
 def write_picture(

@@ -12,8 +12,8 @@ pytest.importorskip("ament_index_python", reason="needs ROS 2, or the [ros] extr
 from ament_index_python import packages
 from rosbags.typesys import Stores, get_typestore
 
-from samg_ros.bag_writer import own_store, register_installed_type
 from samg_ros.errors import BagError
+from samg_ros.io.bag_writer import own_store, register_installed_type
 
 SHELF = "shop_msgs/msg/Shelf"
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from samg_ros.bench.scores import boundary_f, iou
-from samg_ros.bench.summary import bootstrap_mean
+from samg_ros.masking.scores import boundary_f, iou
+from samg_ros.statistics import bootstrap_mean
 
 
 def square(top: int, left: int, side: int = 20) -> np.ndarray:

@@ -11,13 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from samg_ros.bench import contenders, speed_folder
-from samg_ros.bench.contenders import missing_weights
-from samg_ros.bench.memory import Request, peak_memory_mb
-from samg_ros.bench.speed_options import MaskerBench, configurations, settings
 from samg_ros.cli import main
 from samg_ros.errors import SamgError, WeightsError
 from samg_ros.masking.config import MaskerConfig
+from sim_bridge.bench import contenders, masker
+from sim_bridge.bench.contenders import (
+    MaskerBench,
+    Request,
+    configurations,
+    missing_weights,
+    peak_memory_mb,
+    settings,
+)
 
 TINY = ["--input-size", "128", "--feature-size", "56", "--reference-size", "128"]
 QUICK = [*TINY, "--device", "cpu", "--precision", "fp32", "--scale-steps", "2", "--repeats", "2"]
@@ -81,7 +86,7 @@ def made(monkeypatch) -> list[str]:
             for i in range(count)
         ]
 
-    monkeypatch.setattr(speed_folder, "truth_frames", frames)
+    monkeypatch.setattr(masker, "truth_frames", frames)
     return asked
 
 

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from samg_ros.bench.masks import score_frames, truth_frames
-from samg_ros.bench.variants import STEPS, variants
-from samg_ros.cli import bench
+from samg_ros.cli import main
 from samg_ros.errors import ConfigError
 from samg_ros.masking import build
 from samg_ros.masking.config import PAPER, MaskerConfig
 from samg_ros.masking.result import FOUND, LOST, MaskBatch
+from sim_bridge.bench.masks import STEPS, score_frames, truth_frames, variants
 
 TASK, NAMES = "ball_in_cup_catch", ("cup", "ball")
 
@@ -80,7 +79,7 @@ def test_the_command(monkeypatch, tmp_path: Path, capsys):
     monkeypatch.setattr(build, "build_masker", lambda _, c: made.append(c) or Credulous())
     monkeypatch.setenv("COLUMNS", "200")
     options = f"--tasks {TASK} --sizes 64 --episodes 1 --frames 2 --hide --ablate --out {tmp_path}"
-    bench.main(["masks", *options.split()])
+    main(["bench", "masks", *options.split()])
     results = json.loads((tmp_path / "results.json").read_text())
     assert len(made) == len(results["maskers"]) == len(STEPS) + 2
     assert len(results["frames"]) == len(made) * 2 * 3

@@ -12,12 +12,10 @@ import pytest
 from eval_fixtures import CenteringPolicy
 
 from policies.base import Observation
+from policies.bench import policy as policy_speed
+from policies.bench.policy import PolicyBench, Round, figures, loaded, measure, observations
 from policies.checkpoints import shipped_students
-from samg_ros.bench import policy_speed
-from samg_ros.bench.policy_options import PolicyBench
-from samg_ros.bench.policy_speed import Round, figures, measure, observations
 from samg_ros.cli import main
-from samg_ros.cli.bench_policy import loaded
 from samg_ros.errors import CheckpointError, ConfigError
 
 DOOR = "adroit_door"

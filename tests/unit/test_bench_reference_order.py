@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from samg_ros.bench.reference_order import ReferenceOrder
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.masker import SamgMasker
 from samg_ros.masking.reference import Reference, View
+from sim_bridge.bench.reference_order import ReferenceOrder
 
 # As in the paper, but for the sizes; nothing is called lost, which the paper does not know.
 PAPER = {

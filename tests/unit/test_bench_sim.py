@@ -9,19 +9,25 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from samg_ros.bench.sim_options import SimBench
 from samg_ros.cli import main
 from samg_ros.errors import ConfigError, SimulationError
+from sim_bridge.bench.sim import SimBench
 
 # The renderer comes first: it chooses the OpenGL backend before mujoco is imported.
-for module in ("sim_bridge.rendering", "dm_control", "gymnasium_robotics"):
+for module in ("sim_bridge.render.renderer", "dm_control", "gymnasium_robotics"):
     pytest.importorskip(module, reason="needs the [sim] extra", exc_type=ModuleNotFoundError)
 
-from samg_ros.bench import sim_speed, sim_vector  # noqa: E402
-from samg_ros.bench.sim_speed import Round, Seconds, figures, measure, plain_renderer  # noqa: E402
-from samg_ros.bench.sim_vector import measure_vector  # noqa: E402
-from sim_bridge.scene import Scene, SceneFrame, make_scene  # noqa: E402
-from sim_bridge.task import StepResult, make_task  # noqa: E402
+from sim_bridge.bench import sim
+from sim_bridge.bench.sim import (
+    Round,
+    Seconds,
+    figures,
+    measure,
+    measure_vector,
+    plain_renderer,
+)
+from sim_bridge.scenes.scene import Scene, SceneFrame, make_scene
+from sim_bridge.task import StepResult, make_task
 
 SIZE = 32
 QUICK = ("--size", str(SIZE), "--steps", "4", "--rounds", "2")
@@ -116,10 +122,10 @@ class ClockTask:
 
 class TestRound:
     def test_every_part_is_timed_alone_and_resets_are_not(self, monkeypatch):
-        task = ClockTask(Clock(monkeypatch, sim_speed))
-        walk = sim_speed._Walk(Scene(task), seed=0)
+        task = ClockTask(Clock(monkeypatch, sim))
+        walk = sim._Walk(Scene(task), seed=0)
         count = 25
-        one = sim_speed._round(walk, task.plain, count)
+        one = sim._round(walk, task.plain, count)
         assert task.log.count("reset") > 5
         assert one.steps == count
         parts = (one.physics, one.pictures, one.plain, one.loop_physics, one.loop_pictures)
@@ -128,8 +134,8 @@ class TestRound:
         assert [part.cpu for part in parts] == pytest.approx([count * s / 2 for s in each])
 
     def test_renderers_take_turns_in_short_blocks(self, monkeypatch):
-        task = ClockTask(Clock(monkeypatch, sim_speed))
-        sim_speed._in_turn(task.render, task.plain, 25)
+        task = ClockTask(Clock(monkeypatch, sim))
+        sim._in_turn(task.render, task.plain, 25)
         turns = [task.log[0]]
         for name in task.log:
             turns += [name] if name != turns[-1] else []
@@ -138,7 +144,7 @@ class TestRound:
         assert task.log.count("ours") == task.log.count("plain") == 25 + 3
 
     def test_pictures_alone_are_not_perturbed(self, monkeypatch):
-        task = ClockTask(Clock(monkeypatch, sim_speed))
+        task = ClockTask(Clock(monkeypatch, sim))
         task.look = ("something",)
         seen = []
 
@@ -147,7 +153,7 @@ class TestRound:
             return np.zeros((4, 4, 3), np.uint8)
 
         task.render = render
-        sim_speed._round(sim_speed._Walk(Scene(task), seed=0), task.plain, 3)
+        sim._round(sim._Walk(Scene(task), seed=0), task.plain, 3)
         assert set(seen) == {()}
 
 
@@ -213,8 +219,8 @@ class ClockScenes:
 
 class TestVector:
     def test_frames_of_all_copies_count_and_resets_do_not(self, monkeypatch):
-        scenes = ClockScenes(Clock(monkeypatch, sim_vector), 3)
-        walk = sim_vector._Walk(scenes, seed=10)
+        scenes = ClockScenes(Clock(monkeypatch, sim), 3)
+        walk = sim._VectorWalk(scenes, seed=10)
         assert walk.go(12) == pytest.approx(3 / 0.5)
         assert scenes.begun == [[10, 11, 12], [13, 14, 15], [16, 17, 18]]
 
@@ -277,7 +283,7 @@ class TestCommand:
     def test_what_cannot_be_measured_is_refused_before_anything_runs(
         self, options, said, monkeypatch, tmp_path, capsys
     ):
-        monkeypatch.setattr(sim_speed, "measure", pytest.fail)
+        monkeypatch.setattr(sim, "measure", pytest.fail)
         assert self.run(tmp_path / "run", *options) == 1
         assert said in " ".join(capsys.readouterr().err.split())
         assert not (tmp_path / "run").exists()

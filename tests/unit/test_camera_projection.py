@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 # The renderer comes first: it chooses the OpenGL backend before mujoco is imported.
-pytest.importorskip("sim_bridge.rendering", reason="needs the [sim] extra")
+pytest.importorskip("sim_bridge.render.renderer", reason="needs the [sim] extra")
 for module in ("dm_control", "gymnasium_robotics"):
     pytest.importorskip(module, reason="needs the [sim] extra")
 std_msgs = pytest.importorskip("std_msgs.msg", reason="needs ROS 2's messages")
 mujoco = pytest.importorskip("mujoco", reason="needs the [sim] extra")
 
-from sim_bridge.bridge_output import camera_info  # noqa: E402
-from sim_bridge.mujoco_task import MujocoTask  # noqa: E402
-from sim_bridge.perturbations import make_perturbation  # noqa: E402
-from sim_bridge.scene import Scene  # noqa: E402
-from sim_bridge.task import make_task  # noqa: E402
+from sim_bridge.bridge.output import camera_info
+from sim_bridge.perturbations.grammar import make_perturbation
+from sim_bridge.scenes.scene import Scene
+from sim_bridge.task import make_task
+from sim_bridge.tasks.mujoco_task import MujocoTask
 
 HEIGHT, WIDTH = 120, 160
 LEAST_PIXELS = 25

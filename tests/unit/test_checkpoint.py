@@ -11,13 +11,20 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from policies.base import Observation, PolicySpec
-from policies.checkpoint import TrainingRecord
-from policies.networks import StateNet, StateNetConfig, StudentNet, StudentNetConfig
-from policies.preprocessing import Normalizer, StudentPreprocessing
-from policies.student import StudentPolicy
-from policies.teacher import ExpertTeacher, StateTeacher
+from policies.base import Observation
+from policies.networks import StudentNet, StudentNetConfig
+from policies.preprocessing import StudentPreprocessing
+from policies.student.policy import StudentPolicy
 from samg_ros.errors import CheckpointError
+from samg_ros.io.checkpoint import TrainingRecord
+from samg_ros.robot import PolicySpec
+from sim_bridge.experts.state import (
+    ExpertTeacher,
+    Normalizer,
+    StateNet,
+    StateNetConfig,
+    StateTeacher,
+)
 
 SPEC = PolicySpec(
     task="toy",

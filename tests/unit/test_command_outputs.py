@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS here")
 
-from samg_ros.commands import CommandMode, JointCommand
-from samg_ros.nodes import policy_config
-from samg_ros.ros.command_outputs import OUTPUTS, array_of, trajectory_of
+from policies.node import policy_config
+from samg_ros.robot import CommandMode, JointCommand
+from samg_ros.ros.joints import OUTPUTS, array_of, trajectory_of
 
 NAMES = ("elbow", "wrist")
 

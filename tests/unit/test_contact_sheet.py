@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from samg_ros import contact_sheet
-from samg_ros.contact_sheet import break_label, draw_sheet, encode_jpeg
 from samg_ros.errors import ImageError
+from samg_ros.io import contact_sheet
+from samg_ros.io.contact_sheet import break_label, draw_sheet, encode_jpeg
 
 
 class TestSheet:

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from sim_bridge.mujoco_task import MujocoTask
-from sim_bridge.perturbations import make_perturbation
-from sim_bridge.scene import Scene
-from sim_bridge.session import Session
+from sim_bridge.bridge.session import Session
+from sim_bridge.perturbations.grammar import make_perturbation
+from sim_bridge.scenes.scene import Scene
 from sim_bridge.task import make_task, tasks
+from sim_bridge.tasks.mujoco_task import MujocoTask
 
 # The renderer comes first: it chooses the OpenGL backend before mujoco is imported.
 rendering = pytest.importorskip(
-    "sim_bridge.rendering", reason="needs the [sim] extra", exc_type=ModuleNotFoundError
+    "sim_bridge.render.renderer", reason="needs the [sim] extra", exc_type=ModuleNotFoundError
 )
 for module in ("dm_control", "gymnasium_robotics", "skimage"):
     pytest.importorskip(module, reason="needs the [sim] extra")

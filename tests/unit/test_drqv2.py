@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from policies.augmentation import cropped, gathered, random_offsets, shift
-from policies.drqv2 import METRICS, DrQV2Agent, noisy
-from policies.drqv2_config import DrQV2Config
-from policies.drqv2_networks import Critic, DrQV2Net
-from policies.replay import Replay, ReplayBatch
+from policies.drqv2.agent import METRICS, DrQV2Agent, noisy
+from policies.drqv2.config import DrQV2Config
+from policies.drqv2.networks import Critic, DrQV2Net
+from policies.drqv2.replay import Replay, ReplayBatch
+from policies.networks import cropped, gathered, random_offsets, shift
 from samg_ros.errors import ConfigError
 
 CPU = torch.device("cpu")

@@ -10,14 +10,14 @@ import pytest
 import torch
 from masking_fixtures import features_of, random_dino, random_sam2, segmenter_of, two_targets
 
-from policies.batch_pictures import SamgPictures
-from policies.curves import Curves, read_curves
-from policies.drqv2_run import score_of
-from policies.evaluation import EpisodeResult, EpisodeResults
-from policies.preprocessing import area_resize
+from policies.drqv2.run import score_of
+from policies.pictures import SamgPictures
+from policies.rollout import EpisodeResult, EpisodeResults
+from policies.training.curves import Curves, read_curves
 from samg_ros.errors import ConfigError
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.masker import SamgMasker
+from sim_bridge.scenes.views import area_resize
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from drqv2_fixtures import random_return
 
-from policies.curves import read_curves
-from policies.drqv2_config import DrQV2Config
-from policies.train_drqv2 import train_drqv2
+from policies.drqv2.config import DrQV2Config
+from policies.drqv2.run import train_drqv2
+from policies.training.curves import read_curves
 
-pytest.importorskip("sim_bridge.rendering", reason="needs the [sim] extra")
+pytest.importorskip("sim_bridge.render.renderer", reason="needs the [sim] extra")
 pytest.importorskip("dm_control", reason="needs the [sim] extra")
 
 from sim_bridge.task import make_task

@@ -19,21 +19,19 @@ import pytest
 import torch
 from drqv2_fixtures import BlockTask, block_scene, random_return, smoke_config
 
-from policies.batch_pictures import WorkerPictures
-from policies.curves import FILE, read_curves
-from policies.drqv2_config import DrQV2Config
-from policies.drqv2_policy import DrQV2Policy
-from policies.drqv2_training import DrQV2Training
-from policies.evaluation import evaluate
-from policies.mask_source import make_mask_source
+from policies.drqv2.config import DrQV2Config
+from policies.drqv2.policy import DrQV2Policy
+from policies.drqv2.run import train_drqv2
+from policies.drqv2.training import DrQV2Training
+from policies.pictures import WorkerPictures
 from policies.registry import load_policy
-from policies.resumed_config import resumed
-from policies.seeds import EVALUATION_SEEDS
-from policies.train_drqv2 import train_drqv2
-from policies.worker_view import WorkerView
+from policies.rollout import EVALUATION_SEEDS, evaluate
+from policies.training.curves import FILE, read_curves
+from policies.training.state_file import resumed
 from samg_ros.errors import CheckpointError, ConfigError
+from sim_bridge.scenes.vector import VectorScenes
+from sim_bridge.scenes.views import WorkerView, make_mask_source
 from sim_bridge.task import TaskSpec
-from sim_bridge.vector import VectorScenes
 
 TASK = "toy_block"
 HERE = Path(__file__).parent
@@ -44,7 +42,7 @@ KILLED = """
 import multiprocessing, os, signal, sys
 from pathlib import Path
 from drqv2_fixtures import block_scene, smoke_config
-from policies.train_drqv2 import train_drqv2
+from policies.drqv2.run import train_drqv2
 
 def report(frames, line):
     if frames >= 500:

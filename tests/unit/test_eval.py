@@ -27,19 +27,18 @@ from eval_fixtures import (
     white_masks,
 )
 
-from policies import eval_ray
-from policies.eval_checks import prepare
-from policies.eval_config import EvalConfig, command, settings
-from policies.eval_records import Cell, Episode, EpisodeRecord
-from policies.eval_run import Runner
-from policies.eval_scenes import FrameAndTruth
-from policies.evaluation import evaluate
-from policies.mask_source import make_mask_source
+from policies.eval import drive
+from policies.eval.config import EvalConfig, command, settings
+from policies.eval.folder import Cell, Episode, EpisodeRecord
+from policies.eval.prepare import prepare
+from policies.eval.runner import Runner
+from policies.rollout import evaluate
 from samg_ros.cli import main
 from samg_ros.errors import ConfigError, SamgError, SimulationError
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.frames import MaskSource
-from sim_bridge.vector import VectorScenes
+from samg_ros.masking.result import MaskSource
+from sim_bridge.scenes.vector import VectorScenes
+from sim_bridge.scenes.views import FrameAndTruth, make_mask_source
 
 DOOR = "adroit_door"
 CELL = Cell(DOOR, "student", "oracle", "none")
@@ -236,13 +235,13 @@ def test_ray_spreads_units_and_keeps_them_as_they_come(
             raise SamgError("the machine has no light")
         return [EpisodeRecord(episode, True, 1, 1.0) for episode in unit]
 
-    monkeypatch.setattr(eval_ray, "run_unit", run_unit)
+    monkeypatch.setattr(drive, "run_unit", run_unit)
     config = EvalConfig(masks=("oracle", "black"), perturb=("none",), episodes=7, ray="here:1")
     prepared = prepare(config)
     told: list[EpisodeRecord] = []
     with open_folder(tmp_path / "run", config) as folder:
         folder.append(EpisodeRecord(Episode(CELL, 0), True, 1, 1.0))
-        problems = eval_ray.drive_ray(prepared, MaskerConfig(), folder, told.append)
+        problems = drive.drive_ray(prepared, MaskerConfig(), folder, told.append)
         assert len(folder.records) == 7 and len(told) == 6
     assert ray.address == "here:1" and {option["num_gpus"] for option in ray.options} == {0}
     seeds = {(unit.masks, tuple(s)) for unit, s in asked}

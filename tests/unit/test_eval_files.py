@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from policies.eval_checks import prepare
-from policies.eval_config import EvalConfig
-from policies.eval_drive import settings_of
-from policies.eval_files import look_files, weight_files
-from policies.eval_folder import read_episodes
+from policies.eval.config import EvalConfig
+from policies.eval.drive import settings_of
+from policies.eval.folder import read_episodes
+from policies.eval.prepare import look_files, prepare, weight_files
 from samg_ros.errors import ConfigError
 from samg_ros.masking.config import MaskerConfig
 

@@ -18,9 +18,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from policies.checkpoints import shipped_students
-from policies.eval_checks import check_world
+from policies.cli.demo import check_inputs
+from policies.eval.prepare import check_world
+from policies.pipeline.simulated import DemoConfig
 from samg_ros.cli import main
-from samg_ros.cli.demo import DemoConfig, check_inputs
 from samg_ros.errors import CheckpointError
 
 DOOR = "adroit_door"
@@ -54,7 +55,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def drive(*_: object) -> list[str]:
         raise AssertionError("it should have been refused")
 
-    monkeypatch.setattr("samg_ros.cli.eval.drive", drive)
+    monkeypatch.setattr("policies.cli.eval.drive", drive)
 
 
 @pytest.mark.usefixtures("nothing_runs")

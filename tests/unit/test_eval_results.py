@@ -14,12 +14,11 @@ from eval_fixtures import (  # noqa: F401 - few_draws is a fixture
 )
 from scipy.stats import trim_mean
 
-from policies.eval_glance import lines_of
-from policies.eval_records import Cell
-from policies.eval_statistics import estimate, ratio
-from policies.eval_summary import overall, rows_of, score_ratio
-from policies.eval_table import interval, results_table
-from samg_ros.bench.summary import Interval
+from policies.eval.folder import Cell
+from policies.eval.report.glance import lines_of
+from policies.eval.report.table import interval, results_table
+from policies.eval.summary import estimate, overall, ratio, rows_of, score_ratio
+from samg_ros.statistics import Interval
 
 DOOR = Cell("adroit_door", "student", "oracle", "none")
 WALK = Cell("walker_walk", "student", "oracle", "none")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from stable_baselines3 import SAC
 
-from policies.fast_sac import FastSAC
+from policies.teacher.fast_sac import FastSAC
 
 
 class Box(gymnasium.Env):

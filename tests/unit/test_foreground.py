@@ -12,8 +12,8 @@ from samg_ros.masking import choice
 from samg_ros.masking.config import PAPER, MaskerConfig
 from samg_ros.masking.encoders import Encoders
 from samg_ros.masking.finder import TargetFinder
-from samg_ros.masking.finders import make_finder
 from samg_ros.masking.foreground import Foreground, ForegroundBank
+from samg_ros.masking.masker import make_finder
 from samg_ros.masking.prompts import first_points, refined
 from samg_ros.masking.reference import Reference, Target, View
 from samg_ros.masking.result import STATUS_NAMES

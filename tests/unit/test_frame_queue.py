@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from samg_ros.masking import frame_queue
-from samg_ros.masking.frame_queue import FrameQueue
+from samg_ros.nodes import masker_queue
+from samg_ros.nodes.masker_queue import FrameQueue
 
 # A wait that no test sits out: whoever began it would run into the deadline of `finished`.
 FOREVER_S = 3600.0
@@ -19,7 +19,7 @@ DEADLINE_S = 30.0
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The queue's clock, which stands where the test puts it."""
     now = [0.0]
-    monkeypatch.setattr(frame_queue, "monotonic", lambda: now[0])
+    monkeypatch.setattr(masker_queue, "monotonic", lambda: now[0])
     return now
 
 

@@ -19,7 +19,7 @@ from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.masker import SamgMasker
 from samg_ros.masking.reference import Reference, shipped_reference
 from samg_ros.masking.result import MaskBatch
-from samg_ros.models.weights import resolve
+from samg_ros.weights.resolve import resolve
 
 SMALL = {
     "device": "cpu",

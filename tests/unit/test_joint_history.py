@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy, of ROS 2 or of the [ros] extra")
 
-from samg_ros.ros.joint_history import JointHistory
+from samg_ros.ros.joints import JointHistory
 
 MS = 1_000_000
 

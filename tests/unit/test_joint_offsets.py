@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policies.base import Observation, PolicySpec
-from policies.checkpoint import TrainingRecord
-from policies.joint_offsets import JointOffsets
+from policies.base import Observation
 from policies.networks import StudentNet, StudentNetConfig
-from policies.preprocessing import Normalizer, StudentPreprocessing
-from policies.student import StudentPolicy
-from policies.student_config import StudentConfig
-from policies.train_student import train_student
-from samg_ros.commands import action_to_command
+from policies.preprocessing import StudentPreprocessing
+from policies.student.config import StudentConfig
+from policies.student.policy import JointOffsets, StudentPolicy
+from policies.student.train import train_student
 from samg_ros.errors import CheckpointError, ConfigError
+from samg_ros.io.checkpoint import TrainingRecord
+from samg_ros.robot import PolicySpec, action_to_command
+from sim_bridge.experts.state import Normalizer
 
 SPEC = PolicySpec(
     task="toy",

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from samg_ros.commands import JointCommand
 from samg_ros.errors import ConfigError
+from samg_ros.robot import JointCommand
 
 NO_ROS = "sensor_msgs cannot be imported: install the extra [ros] or source a distribution"
 JointState: Any = pytest.importorskip("sensor_msgs.msg", reason=NO_ROS).JointState
 joints: Any = importlib.import_module("samg_ros.ros.joints")
-stamps: Any = importlib.import_module("samg_ros.ros.stamps")
+stamps: Any = importlib.import_module("samg_ros.ros.qos")
 
 NAMES = ("shoulder", "elbow", "wrist")
 VALUES = [0.1, -2.5, 1e-9]

@@ -15,10 +15,16 @@ from samg_ros.masking import build
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.encoders import Encoders, Seen
 from samg_ros.masking.finder import TargetFinder
-from samg_ros.masking.frames import FrameMask, UniformFrames
-from samg_ros.masking.many import ManyMasker, to_host
+from samg_ros.masking.masker import ManyMasker, to_host
 from samg_ros.masking.reference import Reference, Target, View
-from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskBatch
+from samg_ros.masking.result import (
+    FOUND,
+    LOST,
+    LOW_CONFIDENCE,
+    FrameMask,
+    MaskBatch,
+    UniformFrames,
+)
 
 OPTIONS = {"device": "cpu", "scale_steps": 5, "threads": 1}
 

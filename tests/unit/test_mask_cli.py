@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from offline_fixtures import RedMasker, frame, lines, mask, png, red, write_reference
 
-from samg_ros.models import cache
-from samg_ros.models.checkpoints import get
+from samg_ros.weights import cache
+from samg_ros.weights.catalogue import get
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ class TestPictures:
         mask(pictures, reference, out)
         cv2.imwrite(str(last), frame(7)[..., ::-1])
         with monkeypatch.context() as patch:
-            patch.setattr("samg_ros.offline.products.write_pictures", interrupted)
+            patch.setattr("samg_ros.recorded.products.write_pictures", interrupted)
             assert mask(pictures, reference, out) == 130
         assert not (out / "summary.json").exists() and not (out / "masked/7.png").exists()
         for _ in range(2):

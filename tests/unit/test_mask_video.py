@@ -23,7 +23,7 @@ from offline_fixtures import (
     write_video,
 )
 
-from samg_ros.offline.video_output import VideoWriter
+from samg_ros.recorded.video import VideoWriter
 
 FRAMES = 9
 

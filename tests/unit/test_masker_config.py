@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from samg_ros.documentation import topic_rows
+from docs.tables import topic_rows
 from samg_ros.errors import ConfigError
 from samg_ros.nodes.masker_config import ONLY, MaskerNodeConfig
-from samg_ros.nodes.masker_pairs import MAX_WAITING, Pairs
+from samg_ros.nodes.masker_queue import MAX_WAITING, Pairs
 
 TWO = {"cameras": ["left", "right"]}
 

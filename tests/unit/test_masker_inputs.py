@@ -20,7 +20,7 @@ from property_fixtures import check, examples
 from samg_ros import images
 from samg_ros.errors import ImageError, InvalidReferenceError
 from samg_ros.masking.encoders import Encoders
-from samg_ros.masking.many import ManyMasker
+from samg_ros.masking.masker import ManyMasker
 from samg_ros.masking.reference import Reference, Target, View
 
 ROOMS = ("samg_ros.images", "samg_ros.ros.images")

@@ -16,8 +16,7 @@ from property_fixtures import assert_same, batches, check, examples, maskers, pi
 
 from samg_ros.masking.config import PAPER, MaskerConfig
 from samg_ros.masking.encoders import Encoders
-from samg_ros.masking.many import ManyMasker
-from samg_ros.masking.masker import SamgMasker
+from samg_ros.masking.masker import ManyMasker, SamgMasker
 from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, STATUS_NAMES
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from samg_ros.masking.choice import learn_scale_weights
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.lost import LostFrames
 from samg_ros.masking.masker import SamgMasker
-from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskBatch
-from samg_ros.masking.scale_weights import learn_scale_weights
+from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, LostFrames, MaskBatch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,10 +9,10 @@ from samg_ros.errors import SimulationError
 from sim_bridge.task import make_task
 
 # The renderer comes first: it chooses the OpenGL backend before mujoco is imported.
-pytest.importorskip("sim_bridge.rendering", reason="needs the [sim] extra")
+pytest.importorskip("sim_bridge.render.renderer", reason="needs the [sim] extra")
 mujoco = pytest.importorskip("mujoco", reason="needs the [sim] extra")
 
-from sim_bridge.model_joints import ModelJoints, actuator_commands  # noqa: E402
+from sim_bridge.tasks.model_joints import ModelJoints, actuator_commands
 
 ROBOT = """
 <mujoco>

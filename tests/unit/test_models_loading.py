@@ -11,15 +11,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from samg_ros.cli import models as command
+from samg_ros.cli.models import describe
 from samg_ros.errors import ConfigError, WeightsError
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.models import hiera
-from samg_ros.models.conversion.sam2_hub import image_model
-from samg_ros.models.conversion.state import sam2_model
-from samg_ros.models.facts import describe
-from samg_ros.models.loading import build
-from samg_ros.models.registry import models
-from samg_ros.models.sizes import Sizes
+from samg_ros.models import sam2
+from samg_ros.models.base import models
+from samg_ros.models.loading import Sizes, build
+from samg_ros.weights.conversion.sam2_hub import image_model
+from samg_ros.weights.conversion.state import sam2_model
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 
@@ -92,8 +91,8 @@ def test_a_layer_that_the_model_does_not_have_is_refused(layer):
         models.get("dinov2_small")(None, 56, META, torch.float32, layer=layer)
 
 
-@pytest.mark.parametrize("size", [hiera.TINY, hiera.SMALL, hiera.BASE_PLUS, hiera.LARGE])
-def test_a_hub_file_tells_its_size(size: hiera.Hiera):
+@pytest.mark.parametrize("size", [sam2.TINY, sam2.SMALL, sam2.BASE_PLUS, sam2.LARGE])
+def test_a_hub_file_tells_its_size(size: sam2.Hiera):
     with META:
         state = sam2_model(size).state_dict()
     shapes = {k: v.shape for k, v in image_model(state, "file").state_dict().items()}

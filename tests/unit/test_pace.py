@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sim_bridge.pace import ENOUGH, WINDOW, Pace
+from sim_bridge.bridge.pace import ENOUGH, WINDOW, Pace
 
 DT_S = 0.02
 

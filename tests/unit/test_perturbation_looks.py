@@ -11,15 +11,15 @@ import pytest
 from perturbation_fixtures import ARM, save_table
 
 from samg_ros.errors import ImageError
-from sim_bridge.perturbations import make_perturbation
-from sim_bridge.scene import Scene
+from sim_bridge.perturbations.grammar import make_perturbation
+from sim_bridge.scenes.scene import Scene
 from sim_bridge.task import Task, make_task
 
 
 @pytest.fixture(scope="module")
 def arm() -> Iterator[Task]:
     pytest.importorskip(
-        "sim_bridge.rendering", reason="needs the [sim] extra", exc_type=ModuleNotFoundError
+        "sim_bridge.render.renderer", reason="needs the [sim] extra", exc_type=ModuleNotFoundError
     )
     task = make_task(ARM, height=32, width=32)
     task.reset(0)

@@ -11,9 +11,9 @@ import torch
 from perturbation_fixtures import ARM, save_table
 
 from samg_ros.errors import ConfigError, ImageError, SamgError
-from sim_bridge import surface_textures as surfaces
-from sim_bridge.color_tables import SUITE, draw, load
-from sim_bridge.perturbations import (
+from sim_bridge.perturbations import textures as surfaces
+from sim_bridge.perturbations.color_tables import SUITE, draw, load
+from sim_bridge.perturbations.grammar import (
     Term,
     describe,
     make_perturbation,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from docs.tables import ROOT, fill
 from policies.checkpoints import acting, shipped, shipped_students
 from samg_ros.cli import main
-from samg_ros.documentation import ROOT, fill
 
 
 def test_lists_what_acts_with_its_scores(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,4 +41,4 @@ def test_what_is_no_checkpoint_is_refused(
 
 def test_the_readme_has_what_the_code_says() -> None:
     text = (ROOT / "README.md").read_text()
-    assert fill(text) == text, "run python -m samg_ros.documentation README.md"
+    assert fill(text) == text, "run python -m docs.tables README.md"

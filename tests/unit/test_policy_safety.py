@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from policies.base import PolicySpec
 from policies.fit import Robot, check_fit, picture_doubts
 from policies.safety import CommandGuard, SafetyLimits
 from samg_ros.errors import CheckpointError, UnsafeActionError
+from samg_ros.robot import PolicySpec
 
 SPEC = PolicySpec(
     task="toy",

@@ -5,14 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from policies.preprocessing import (
-    FrameStack,
-    Normalizer,
-    StudentPreprocessing,
-    area_resize,
-    centre_square,
-)
+from policies.preprocessing import FrameStack, StudentPreprocessing, centre_square
 from samg_ros.errors import ConfigError, ImageError
+from sim_bridge.experts.state import Normalizer
+from sim_bridge.scenes.views import area_resize
 
 
 def test_area_resize_averages_a_one_pixel_line_instead_of_losing_it() -> None:

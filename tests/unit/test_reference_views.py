@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from samg_ros.cli.reference import SimOptions
 from samg_ros.errors import ConfigError
 from samg_ros.masking.reference import Reference
-from sim_bridge.reference_views import MIN_PIXELS, make_reference
+from sim_bridge.cli.reference import SimOptions
+from sim_bridge.scenes.reference_views import MIN_PIXELS, make_reference
 from sim_bridge.task import StepResult, make_task
 
 SEED, SIDE = 100_000, 96

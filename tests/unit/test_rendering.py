@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from samg_ros.errors import SimulationError
-from sim_bridge import gl_backend
+from sim_bridge.render import renderer as gl_backend
 
 rendering = pytest.importorskip(
-    "sim_bridge.rendering", reason="needs the [sim] extra", exc_type=ModuleNotFoundError
+    "sim_bridge.render.renderer", reason="needs the [sim] extra", exc_type=ModuleNotFoundError
 )
 
 XML = """
@@ -77,7 +77,7 @@ def test_a_desktop_is_left_to_mujoco(headless: None, monkeypatch: pytest.MonkeyP
 
 
 def test_mujoco_imported_first_with_another_backend_is_refused() -> None:
-    ran = _run("import mujoco, sim_bridge.rendering", without=("MUJOCO_GL", "DISPLAY"))
+    ran = _run("import mujoco, sim_bridge.render.renderer", without=("MUJOCO_GL", "DISPLAY"))
     assert "before mujoco" in ran.stderr
 
 

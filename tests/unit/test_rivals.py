@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from samg_ros.masking.foreground import Foreground
-from samg_ros.masking.rivals import own_cells
+from samg_ros.masking.foreground import Foreground, own_cells
 
 GRID = 16
 

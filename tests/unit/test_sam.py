@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from samg_ros.errors import ConfigError, WeightsError
-from samg_ros.models import efficientvit_sam, meta_sam, mobile_sam, sam_vit, tiny_vit
+from samg_ros.models import efficientvit_sam, mobile_sam, sam, sam_vit
 from samg_ros.models.base import Embedding, Prompts
-from samg_ros.models.efficientvit import HEAD_CHANNELS, LinearAttention
+from samg_ros.models.efficientvit_sam import HEAD_CHANNELS, LinearAttention
+from samg_ros.models.loading import scaled_size
 from samg_ros.models.sam import SamSegmenter
-from samg_ros.models.sizes import scaled_size
-from samg_ros.models.weights import resolve
+from samg_ros.weights.resolve import resolve
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 GRID, SIDE = 8, 128
@@ -22,7 +22,7 @@ WITHOUT_TORCHVISION = """
 import sys
 sys.modules["torchvision"] = None  # importing it raises
 import torch
-from samg_ros.models.registry import models
+from samg_ros.models.base import models
 models.get("sam_vit_b")(None, 0, torch.device("meta"), torch.float32)
 sys.exit("segment_anything" in sys.modules)
 """
@@ -36,7 +36,7 @@ class Cells(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mix = torch.nn.Conv2d(3, meta_sam.CHANNELS, 16, 16)
+        self.mix = torch.nn.Conv2d(3, sam.CHANNELS, 16, 16)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.mix(pixels)
@@ -45,7 +45,7 @@ class Cells(torch.nn.Module):
 @pytest.fixture(scope="module")
 def segmenter() -> SamSegmenter:
     torch.manual_seed(0)
-    return SamSegmenter(meta_sam.SamNetwork(Cells(), GRID), SIDE, CPU, torch.float32)
+    return SamSegmenter(sam.SamNetwork(Cells(), GRID), SIDE, CPU, torch.float32)
 
 
 def scene(height: int = 360, width: int = 480) -> torch.Tensor:
@@ -118,9 +118,9 @@ def test_sam_needs_no_torchvision():
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(meta_sam, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(sam, "PACKAGE", "no_such_package")
     with pytest.raises(ConfigError, match="pip install segment-anything"):
-        meta_sam.modeling.__wrapped__()
+        sam.modeling.__wrapped__()
 
 
 def test_positions_are_resized_only_where_they_must_be():
@@ -151,7 +151,7 @@ def test_parameters_are_as_published(factory, published: float):
 
 
 def test_biases_go_by_the_distance_of_two_cells():
-    table = tiny_vit.distances(7, CPU)
+    table = mobile_sam.distances(7, CPU)
     assert table.shape == (49, 49) and torch.equal(table, table.t())
     cell, other = 2 * 7 + 5, 6 * 7 + 1
     assert table[cell, other] == 4 * 7 + 4
@@ -160,7 +160,7 @@ def test_biases_go_by_the_distance_of_two_cells():
 def test_windows_reach_over_the_edge_alike():
     """A map padded by hand to whole windows gives what the block gives for the smaller map."""
     torch.manual_seed(0)
-    block = tiny_vit.WindowBlock(32, 2, 7).eval()
+    block = mobile_sam.WindowBlock(32, 2, 7).eval()
     maps = torch.randn(2, 32, 10, 12)
     with torch.no_grad():
         padded = torch.nn.functional.pad(maps, (0, 2, 0, 4))

@@ -10,25 +10,19 @@ import cv2
 import numpy as np
 import pytest
 
-from samg_ros import contact_sheet
 from samg_ros.cli import main
 from samg_ros.errors import ConfigError
+from samg_ros.io import contact_sheet
 
 # The renderer comes first: it chooses the OpenGL backend before mujoco is imported.
-for module in ("sim_bridge.rendering", "dm_control", "gymnasium_robotics", "skimage"):
+for module in ("sim_bridge.render.renderer", "dm_control", "gymnasium_robotics", "skimage"):
     pytest.importorskip(module, reason="needs the [sim] extra", exc_type=ModuleNotFoundError)
 
-from samg_ros import worlds  # noqa: E402
-from sim_bridge.perturbations import make_perturbation, perturbations, supported  # noqa: E402
-from sim_bridge.preview import (  # noqa: E402
-    clip_folder,
-    name_of,
-    previews,
-    settings,
-    with_clips,
-)
-from sim_bridge.task import make_task, tasks  # noqa: E402
-from sim_bridge.task_facts import TaskFacts, task_facts  # noqa: E402
+from sim_bridge.cli import preview
+from sim_bridge.cli.list import TaskFacts, task_facts
+from sim_bridge.perturbations.grammar import make_perturbation, perturbations, supported
+from sim_bridge.scenes.preview import clip_folder, name_of, previews, settings, with_clips
+from sim_bridge.task import make_task, tasks
 
 DOCS = Path(__file__).parents[2] / "docs"
 SIZE = 48
@@ -79,7 +73,7 @@ class TestList:
         assert [axis.unit for axis in gripper] == [*["m/s"] * 3, *["rad/s"] * 3, "m/s"]
 
     def test_a_table_of_all_names_every_task(self, facts, monkeypatch, capsys):
-        monkeypatch.setattr("samg_ros.cli.sim_list.task_facts", facts.get)
+        monkeypatch.setattr("sim_bridge.cli.list.task_facts", facts.get)
         assert main(["sim", "list"]) == 0
         out = capsys.readouterr().out
         for name, one in facts.items():
@@ -99,7 +93,7 @@ class TestList:
         assert "color_easy[=FILE or FOLDER]" in out
 
     def test_json_has_everything_and_no_infinity(self, facts, monkeypatch, capsys):
-        monkeypatch.setattr("samg_ros.cli.sim_list.task_facts", facts.get)
+        monkeypatch.setattr("sim_bridge.cli.list.task_facts", facts.get)
         assert main(["sim", "list", "hopper_hop", "adroit_pen", "--json"]) == 0
         told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
         assert [one["name"] for one in told] == ["hopper_hop", "adroit_pen"]
@@ -107,7 +101,7 @@ class TestList:
         assert len(told[1]["cameras"]) == 7 and len(told[1]["actions"]) == 24
 
     def test_an_unknown_task_is_told_before_any_is_made(self, monkeypatch, capsys):
-        monkeypatch.setattr("samg_ros.cli.sim_list.task_facts", pytest.fail)
+        monkeypatch.setattr("sim_bridge.cli.list.task_facts", pytest.fail)
         assert main(["sim", "list", "adroit_door", "adroit_dor"]) == 1
         assert "unknown task 'adroit_dor'; choose one of" in capsys.readouterr().err
 
@@ -263,10 +257,10 @@ class TestPreviewCommand:
 
 
 def test_the_page_in_the_documentation_is_what_the_command_writes(facts):
-    page = worlds.worlds_page(list(facts.values()), own_clips=False)
+    page = preview.worlds_page(list(facts.values()), own_clips=False)
     written = (DOCS / "worlds.md").read_text()
     assert written == page, "tasks or settings have changed: run `samg sim preview --all`"
-    assert (DOCS / "worlds.jpg").stat().st_size <= worlds.LARGEST
+    assert (DOCS / "worlds.jpg").stat().st_size <= preview.LARGEST
 
 
 def test_an_empty_list_of_clips_is_an_error(tmp_path):

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from policies.resumed_config import resumed
-from policies.student import StudentPolicy
-from policies.student_config import StudentConfig
-from policies.train_student import train_student
+from policies.student.config import StudentConfig
+from policies.student.policy import StudentPolicy
+from policies.student.train import train_student
+from policies.training.state_file import resumed
 from samg_ros.cli import main
 from samg_ros.errors import CheckpointError, ConfigError
-from samg_ros.offline.atomic import OutputError
+from samg_ros.io.atomic import OutputError
 
 TASK = "adroit_door"
 
@@ -129,7 +129,7 @@ def test_an_option_that_is_given_is_told_from_one_that_is_not(
     assert "updates is 3 there, not 400" in " ".join(capsys.readouterr().err.split())
     told: list[StudentConfig] = []
     monkeypatch.setattr(
-        "samg_ros.cli.train.train_student", lambda _, given, __: told.append(given) or folder
+        "policies.cli.train.train_student", lambda _, given, __: told.append(given) or folder
     )
     main(["train", "student", TASK, "--recipe", "dm_control", f"--resume={folder}"])
     assert told == [resumed(StudentConfig, folder)]
@@ -161,7 +161,7 @@ def test_a_disk_that_is_full_stops_the_run_and_keeps_what_was_there(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr("policies.student_store.np.savez_compressed", refuse)
+        full.setattr("policies.student.dagger.np.savez_compressed", refuse)
         with pytest.raises(OutputError, match="No space left on device"):
             train_student(TASK, resumed(StudentConfig, folder), until(0)[1])
     assert (folder / "training.pt").read_bytes() == state

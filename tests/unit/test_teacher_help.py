@@ -12,12 +12,11 @@ import pytest
 pytest.importorskip("dm_control", reason="needs the [sim] extra")
 pytest.importorskip("stable_baselines3", reason="needs the [train] extra")
 
-from policies.hints import hint_for
-from policies.preprocessing import Normalizer
-from policies.teacher_config import SacConfig, TeacherConfig
-from policies.teacher_env import StateEnv
-from policies.train_teacher import train_teacher
+from policies.teacher.config import SacConfig, TeacherConfig
+from policies.teacher.env import StateEnv, hint_for
+from policies.teacher.train import train_teacher
 from samg_ros.errors import ConfigError, SimulationError
+from sim_bridge.experts.state import Normalizer
 from sim_bridge.task import make_task
 
 TASK = "hopper_stand"

@@ -12,16 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from policies.networks import StateNet, StateNetConfig
-from policies.resumed_config import resumed
-from policies.run_folder import RunFolder
-from policies.seeds import training_seed
-from policies.state_file import FILE
-from policies.teacher import StateTeacher
-from policies.teacher_config import ImitationConfig, SacConfig, TeacherConfig
-from policies.train_teacher import train_teacher
-from samg_ros.cli.train import main
+from policies.cli.train import main
+from policies.rollout import training_seed
+from policies.teacher.config import ImitationConfig, SacConfig, TeacherConfig
+from policies.teacher.train import train_teacher
+from policies.training.state_file import FILE, resumed
 from samg_ros.errors import CheckpointError, ConfigError
+from samg_ros.io.run_folder import RunFolder
+from sim_bridge.experts.state import StateNet, StateNetConfig, StateTeacher
 from sim_bridge.task import StepResult, TaskSpec
 
 TASK = "point"
@@ -79,8 +77,8 @@ class PointTask:
 
 @pytest.fixture(autouse=True)
 def point(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("policies.train_teacher.make_task", lambda _: PointTask())
-    monkeypatch.setattr("policies.train_teacher.tasks", SimpleNamespace(get=lambda _: PointTask))
+    monkeypatch.setattr("policies.teacher.train.make_task", lambda _: PointTask())
+    monkeypatch.setattr("policies.teacher.train.tasks", SimpleNamespace(get=lambda _: PointTask))
 
 
 def train(config: TeacherConfig, task: str = TASK) -> tuple[Path, list[str]]:
@@ -278,7 +276,7 @@ def test_the_command_line_sets_what_it_names(
         report(1, "a line")
         return Path(f"{task}.safetensors")
 
-    monkeypatch.setattr("samg_ros.cli.train.train_teacher", trainer)
+    monkeypatch.setattr("policies.cli.train.train_teacher", trainer)
     main(["teacher", TASK, "--sac.rounds", "3", "--sac.n-step", "2", "--seed", "4"])
     main(["teacher", TASK, "--expert", "x.npz", "--imitation.iterations", "5"])
     assert told[0] == TeacherConfig(seed=4, sac=SacConfig(rounds=3, n_step=2))

@@ -11,27 +11,31 @@ import numpy as np
 import pytest
 import torch
 
-from policies.collect import Drive, collect
-from policies.dataset import Dataset, Episode
-from policies.evaluation import EpisodeResults, evaluate
-from policies.mask_source import MASK_SOURCES, make_mask_source
+from policies.cli import train
 from policies.networks import StudentNet, StudentNetConfig
-from policies.preprocessing import FrameStack, Normalizer
+from policies.pictures import noisy_maskings
+from policies.preprocessing import FrameStack
 from policies.registry import load_policy
-from policies.resumed_config import resumed
-from policies.run_folder import command_line
-from policies.seeds import EVALUATION_SEEDS, VALIDATION_SEEDS, training_seed
-from policies.student_config import StudentConfig
-from policies.student_learner import StudentLearner
-from policies.teacher import StateTeacher
-from policies.teacher_config import ImitationConfig, TeacherConfig
-from policies.train_teacher import train_teacher
-from policies.training_view import noisy_maskings
-from samg_ros.cli import train
+from policies.rollout import (
+    EVALUATION_SEEDS,
+    VALIDATION_SEEDS,
+    EpisodeResults,
+    evaluate,
+    training_seed,
+)
+from policies.student.config import StudentConfig
+from policies.student.dataset import Dataset, Drive, Episode, collect
+from policies.student.learner import StudentLearner
+from policies.teacher.config import ImitationConfig, TeacherConfig
+from policies.teacher.train import train_teacher
+from policies.training.state_file import resumed
 from samg_ros.errors import CheckpointError, ConfigError
-from samg_ros.threads import single_thread
-from sim_bridge.perturbations import make_perturbation
-from sim_bridge.scene import Scene
+from samg_ros.io.run_folder import command_line
+from samg_ros.machine import single_thread
+from sim_bridge.experts.state import Normalizer, StateTeacher
+from sim_bridge.perturbations.grammar import make_perturbation
+from sim_bridge.scenes.scene import Scene
+from sim_bridge.scenes.views import MASK_SOURCES, make_mask_source
 from sim_bridge.task import Task, make_task
 
 TASK = "adroit_door"

@@ -10,11 +10,18 @@ import numpy as np
 import pytest
 from drqv2_fixtures import SIZE, block_scene, broken_scene, buggy_scene, dying_scene
 
-from policies.mask_source import NoisyMasks, OracleMasks, RawImages, make_mask_source
-from policies.worker_view import WorkerView, plain_scene
 from samg_ros.errors import SimulationError
-from sim_bridge.scene import Scene, make_scene
-from sim_bridge.vector import CopyState, VectorScenes, View
+from sim_bridge.scenes.scene import Scene, make_scene
+from sim_bridge.scenes.vector import CopyState, VectorScenes
+from sim_bridge.scenes.views import (
+    NoisyMasks,
+    OracleMasks,
+    RawImages,
+    View,
+    WorkerView,
+    make_mask_source,
+    plain_scene,
+)
 
 TOY = {"height": SIZE, "width": SIZE}
 

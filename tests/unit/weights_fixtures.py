@@ -10,8 +10,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from samg_ros.models.checkpoints import Checkpoint
-from samg_ros.models.sources.spec import HubSource, Member, PackageSource
+from samg_ros.weights.catalogue import Checkpoint
+from samg_ros.weights.sources.spec import HubSource, Member, PackageSource
 
 MEMBER = "tiny/model.safetensors"
 

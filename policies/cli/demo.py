@@ -1,0 +1,128 @@
+"""``samg demo``: the whole loop as separate processes over DDS, with figures and pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from policies.pipeline.simulated import DemoConfig, run_folder, run_pipeline
+
+
+def main(argv: list[str]) -> int:
+    """Run ``samg demo``. :return: 0 when every episode ran to its end."""
+    config = tyro.cli(DemoConfig, prog="samg demo", args=argv)
+    console = Console(stderr=config.json, quiet=config.json)
+    folder = run_folder(config.out)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _interrupt)
+    weights = check_inputs(config, console)
+    began = time.monotonic()
+    memory = run_pipeline(config, folder, console)
+    summary = summarize(config, folder, weights, memory, time.monotonic() - began)
+    if config.json:
+        print(json.dumps(summary, indent=2))
+    else:
+        show(summary, folder, console)
+    return 0 if not any(e["timed_out"] for e in summary["episodes"]) else 1
+
+
+def check_inputs(config: DemoConfig, console: Console) -> dict[str, str]:
+    """Fail before any process starts; fetch what is missing, said on screen.
+
+    :return: which weights the masker will use, by checkpoint.
+    """
+    from policies.eval.prepare import check_world
+    from policies.registry import load_policy
+    from samg_ros.masking.config import MaskerConfig
+    from samg_ros.masking.reference import find_reference
+    from samg_ros.weights.resolve import resolve
+    from sim_bridge.perturbations.grammar import make_perturbation
+    from sim_bridge.scenes.scene import world_of
+    from sim_bridge.task import tasks
+
+    tasks.get(config.task)
+    make_perturbation(config.perturb, config.task)
+    policy = load_policy(config.policy, config.task)
+    check_world(policy.spec, world_of(config.task), config.policy)
+    if config.mask != "samg":
+        return {}
+    find_reference(config.task)
+    masker = MaskerConfig(device=config.device)
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True)
+
+    found = {}
+    for name in (masker.segmenter, masker.features):
+        weights = resolve(name, log=say)
+        found[name] = f"{weights.variant}, from {weights.source}"
+    return found
+
+
+def summarize(
+    config: DemoConfig, folder: Path, weights: dict, memory: dict, seconds: float
+) -> dict:
+    """Read the bag back, write pictures and ``summary.json``. :return: the summary."""
+    from policies.pipeline.report import counts_of, draw, episodes_of
+
+    bag, sheet, video = folder / "bag", folder / "contact_sheet.png", folder / "episode.mp4"
+    episodes = episodes_of(bag)
+    draw(bag, sheet, video)
+    successes = [e.success for e in episodes if e.success is not None]
+    summary = {
+        "config": asdict(config),
+        "episodes": [episode.to_json() for episode in episodes],
+        "successes": sum(successes) if successes else None,
+        "mean_iou": sum(e.mean_iou for e in episodes) / len(episodes),
+        "seconds": round(seconds, 1),
+        "peak_memory_mb": memory,
+        "weights": weights,
+        "messages": counts_of(bag),
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": len(os.sched_getaffinity(0)),
+            "python": platform.python_version(),
+            "torch": version("torch"),
+        },
+        "files": {"bag": str(bag), "contact_sheet": str(sheet), "video": str(video)},
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def show(summary: dict, folder: Path, console: Console) -> None:
+    """The table of episodes, and where everything lies."""
+    table = Table(title=f"{summary['config']['task']}, masks: {summary['config']['mask']}")
+    figures = ("mean IoU", "frames/s", "p50 ms", "p95 ms")
+    for heading in ("seed", "success", "return", "steps", *figures):
+        table.add_column(heading, justify="right")
+    for e in summary["episodes"]:
+        table.add_row(
+            str(e["seed"]),
+            {True: "yes", False: "no", None: "-"}[e["success"]],
+            f"{e['return']:.1f}",
+            f"{e['steps']}{' (timed out)' if e['timed_out'] else ''}",
+            f"{e['mean_iou']:.3f}",
+            f"{e['frames_per_s']:.1f}",
+            f"{e['latency_p50_ms']:.0f}",
+            f"{e['latency_p95_ms']:.0f}",
+        )
+    console.print(table)
+    memory = ", ".join(f"{name} {mb} MB" for name, mb in summary["peak_memory_mb"].items())
+    console.print(f"peak memory: {memory}", highlight=False)
+    console.print(f"everything is in {folder}", highlight=False, soft_wrap=True)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,156 @@
+"""``samg eval``: how policies do in changed worlds, with and without masks."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from tyro.conf import OmitArgPrefixes, Positional
+
+from policies.eval.config import EvalConfig, command
+from policies.eval.drive import drive, settings_of
+from policies.eval.folder import EpisodeRecord, EvalFolder
+from policies.eval.prepare import Prepared, prepare
+from policies.eval.report.figures import draw
+from policies.eval.report.page import write_page
+from policies.eval.report.table import interval, overall_table, results_table
+from policies.eval.summary import Row, overall, rliable, rows_of
+from samg_ros.io.atomic import write_text
+from samg_ros.masking.config import MaskerConfig
+from samg_ros.parameters import documented, parameter
+
+Report = Callable[[EpisodeRecord], None]
+Driver = Callable[[Prepared, MaskerConfig, EvalFolder, Report], list[str]]
+
+
+@documented
+@dataclass(frozen=True)
+class PageConfig:
+    """The page of what evaluations came to."""
+
+    folders: Positional[tuple[str, ...]] = parameter((), "folders of evaluations, in their order")
+    page: str = parameter("docs/results.md", "the page; plots go into a folder of its name")
+
+
+def evaluate(config: OmitArgPrefixes[EvalConfig], masker: OmitArgPrefixes[MaskerConfig]) -> int:
+    """Run episodes of every task, policy, mask and look; a run that was broken off goes on.
+
+    `samg eval report FOLDER...` writes a page of several runs.
+    """
+    console = Console(file=sys.stderr if config.json else sys.stdout, soft_wrap=True)
+    rliable()  # what is missing must not show only at the end
+    prepared = prepare(config)
+    run = driver(prepared)
+    path = Path(config.out or f"runs/eval_{datetime.now():%Y%m%d_%H%M%S}").expanduser()
+    with EvalFolder(path, settings_of(prepared, masker), command(config, masker)) as folder:
+        planned = len(prepared.episodes)
+        with progress(console, planned, planned - len(folder.missing(prepared.episodes))) as tell:
+            problems = run(prepared, masker, folder, tell)
+        summary = write_results(folder.path, folder.records, problems)
+    if config.json:
+        print(json.dumps(summary, indent=1))
+    else:
+        console.print(screen_table(rows_of(folder.records)))
+    for problem in problems:
+        console.print(f"not finished: {problem}", markup=False)
+    console.print(f"everything is in {path}", highlight=False)
+    return 1 if problems else 0
+
+
+def driver(prepared: Prepared) -> Driver:
+    """What runs the episodes. :raises ConfigError: it cannot be used here, or not for these."""
+    if prepared.config.via_ros:
+        from policies.pipeline.evaluate import check_masks, drive_ros
+
+        check_masks(prepared)
+        return drive_ros
+    if prepared.config.ray:
+        from policies.eval.drive import connect, drive_ray
+
+        connect(prepared.config.ray)
+        return drive_ray
+    return drive
+
+
+def write_results(path: Path, records: list[EpisodeRecord], problems: list[str]) -> dict:
+    """Write ``results.json``, ``results.md`` and ``results.png``. :return: the first."""
+    rows, together = rows_of(records), overall(records)
+    summary = {
+        "rows": [asdict(row) for row in rows],
+        "overall": [asdict(row) for row in together],
+        "problems": problems,
+    }
+    write_text(path / "results.json", json.dumps(summary, indent=1) + "\n")
+    tables = [table for table in (results_table(rows), overall_table(together)) if table]
+    write_text(path / "results.md", "\n\n".join(tables) + "\n")
+    draw(rows, path / "results.png")
+    return summary
+
+
+def screen_table(rows: list[Row]) -> Table:
+    """The most of ``results.md`` that a screen has room for."""
+    table = Table(box=None)
+    for heading in ("task", "policy", "masks", "look", "success or return", "of clean", "IoU"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        shown = row.episode_return.iqm if row.success is None else row.success.mean
+        share = "-" if row.score_ratio is None else f"{row.score_ratio.mean:.2f}"
+        iou = "-" if row.mean_iou is None else f"{row.mean_iou:.2f}"
+        table.add_row(*vars(row.cell).values(), interval(shown), share, iou)
+    return table
+
+
+@contextmanager
+def progress(console: Console, planned: int, there: int) -> Iterator[Report]:
+    """A bar over episodes, a line each where nobody watches; it yields what tells of one."""
+    if there:
+        console.print(f"going on after {there} of {planned} episodes", highlight=False)
+    done = there
+
+    def tell(record: EpisodeRecord) -> None:
+        nonlocal done
+        done += 1
+        console.print(f"{done}/{planned} {line(record)}", highlight=False, markup=False)
+
+    if not console.is_terminal:
+        yield tell
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.description}"), console=console) as bars:
+        bar = bars.add_task("", total=planned, completed=there)
+        yield lambda record: bars.update(bar, advance=1, description=line(record))
+
+
+def line(record: EpisodeRecord) -> str:
+    """How an episode ended."""
+    end = {True: "success", False: "no success", None: "done"}[record.success]
+    iou = "" if record.mean_iou is None else f", mask IoU {record.mean_iou:.3f}"
+    ended = f"{end} after {record.steps} steps, return {record.episode_return:.1f}{iou}"
+    return f"{record.cell}, seed {record.seed}: {ended}"
+
+
+def main(argv: list[str]) -> int:
+    """Run ``samg eval``, or ``samg eval report``. :return: 0 when every episode was run."""
+    if argv[:1] == ["report"]:
+        asked = tyro.cli(PageConfig, prog="samg eval report", args=argv[1:])
+        write_page([Path(folder).expanduser() for folder in asked.folders], Path(asked.page))
+        print(f"wrote {asked.page}")
+        return 0
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _interrupt)
+    return tyro.cli(evaluate, prog="samg eval", args=argv)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

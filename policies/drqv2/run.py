@@ -1,0 +1,318 @@
+"""What surrounds a DrQ-v2 training: evaluations, curves, checkpoints, and the final score."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from policies.base import policy_spec
+from policies.drqv2.config import DrQV2Config
+from policies.drqv2.policy import DrQV2Policy
+from policies.drqv2.training import DrQV2Training, TrainingStore
+from policies.pictures import BatchPictures, SamgPictures, WorkerPictures
+from policies.rollout import EVALUATION_SEEDS, VALIDATION_SEEDS, EpisodeResults, evaluate_batch
+from policies.training.curves import Curves, read_curves
+from policies.training.state_file import check_resumed
+from samg_ros.errors import ConfigError
+from samg_ros.io.checkpoint import TrainingRecord
+from samg_ros.io.run_folder import RunFolder, command_line, package_version, read_config
+from samg_ros.masking.build import build_masker
+from samg_ros.masking.config import MaskerConfig
+from samg_ros.masking.reference import Reference, find_reference
+from samg_ros.models.base import choose_device
+from sim_bridge.scenes.scene import Scene
+from sim_bridge.scenes.vector import VectorScenes
+from sim_bridge.scenes.views import WorkerView, plain_scene
+from sim_bridge.task import tasks
+
+Report = Callable[[int, str], None]
+
+_PLOTTED = (
+    "evaluation/episode_return",
+    "evaluation/success",
+    "training/episode_return",
+    "update/critic_loss",
+    "update/value",
+)
+
+
+class DrQV2Run:
+    """One training in its folder.
+
+    :param report: called with the frames so far and a line about them.
+    """
+
+    def __init__(
+        self,
+        task_name: str,
+        config: DrQV2Config,
+        folder: RunFolder,
+        training: DrQV2Training,
+        scenes: VectorScenes,
+        pictures: BatchPictures,
+        report: Report,
+    ) -> None:
+        self._task_name, self._config, self._folder = task_name, config, folder
+        self._training, self._scenes, self._pictures = training, scenes, pictures
+        self._report = report
+        self._store = TrainingStore(folder.path)
+        self._checkpoint = folder.path / f"{task_name}.safetensors"
+        self._best: tuple[float, float] | None = None  # see score_of
+        self._curves_at = 0
+        self._started, self._started_at = time.monotonic(), 0
+        self._elapsed_before_s = 0.0
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint.
+
+        :raises CheckpointError: there is none, or it is torn.
+        :raises ConfigError: the run is past the frames that are asked for now.
+        """
+        state = self._store.load()
+        self._training.load_state_dict(state["training"])
+        self._check_frames(self._training.frames)
+        self._store.load_replay(self._training.replay)
+        self._training.rewind()
+        self._best, self._curves_at = state["best"], state["curves_at"]
+        self._pictures.frames, self._pictures.lost = state["pictures"]
+        self._elapsed_before_s = state["elapsed_s"]
+        self._started_at = self._training.frames
+
+    def _check_frames(self, done: int) -> None:
+        # A run ends a little past its frames where a step of all environments is more than one.
+        if self._config.frames < min(done, read_config(self._folder.path)["frames"]):
+            raise ConfigError(
+                f"{self._folder.path}: trained for {done} frames already, --frames asks for "
+                f"{self._config.frames}: give as many or more"
+            )
+
+    def to_the_end(self) -> Path:
+        """Train what is left, then score. :return: the best agent's checkpoint.
+
+        A run that was scored already stays as it is.
+        """
+        training = self._training
+        if training.finished and self._folder.results().get("frames") == training.frames:
+            self._report(training.frames, "nothing is left to train")
+            return self._checkpoint
+        replay_gb = training.replay.nbytes / 1e9
+        self._report(training.frames, f"replay: {replay_gb:.2f} GB when full")
+        curves = Curves(
+            self._folder.path,
+            tensorboard=self._config.tensorboard,
+            position=self._curves_at,
+            frames=training.frames,
+        )
+        try:
+            while not training.finished:
+                self._advance(curves)
+        finally:
+            curves.close()
+        return self._score()
+
+    def _advance(self, curves: Curves) -> None:
+        """One control step of every environment, and what is due after it."""
+        training, config = self._training, self._config
+        before = training.frames
+        for end in training.advance():
+            success = {} if end.success is None else {"success": float(end.success)}
+            values = {"episode_return": end.episode_return, **success}
+            curves.record("training", training.frames, **values)
+
+        def due(every: int) -> bool:
+            return training.frames // every > before // every
+
+        if due(config.log_every):
+            self._log(curves)
+        if due(config.evaluate_every) or training.finished:
+            self._evaluate(curves)
+        if due(config.checkpoint_every) or training.finished:
+            self._save(curves)
+
+    def _log(self, curves: Curves) -> None:
+        frames, losses = self._training.frames, self._training.losses()
+        if losses:
+            stddev = self._config.stddev(self._training.progress.steps)
+            curves.record("update", frames, stddev=stddev, **losses)
+        if self._config.mask == "samg":
+            share = self._pictures.lost / max(self._pictures.frames, 1)
+            curves.record("masks", frames, lost_share=share)
+        told = f"critic loss {losses['critic_loss']:.3g}" if losses else "random actions"
+        self._report(frames, f"{told}, {self._rate():.3g} frames/s")
+
+    def _evaluate(self, curves: Curves) -> None:
+        """Score the agent as it is; the best so far is what the checkpoint holds."""
+        seeds = VALIDATION_SEEDS[: self._config.evaluation_episodes]
+        results = self._play(seeds)
+        self._training.rewind()
+        frames, score = self._training.frames, score_of(results)
+        success = {"success": results.success_rate} if _has_success(results) else {}
+        curves.record("evaluation", frames, episode_return=results.mean_return, **success)
+        if self._best is None or score > self._best:
+            self._best = score
+            self._policy().save(self._checkpoint, self._record({}))
+        told = f"evaluation: return {results.mean_return:.1f}"
+        told += f", success {results.success_rate:.2f}" if success else ""
+        self._report(frames, f"{told}, {self._rate():.3g} frames/s")
+
+    def _save(self, curves: Curves) -> None:
+        self._store.save(
+            {
+                "task": self._task_name,
+                "training": self._training.state_dict(),
+                "best": self._best,
+                "pictures": [self._pictures.frames, self._pictures.lost],
+                "curves_at": curves.position,
+                "elapsed_s": self._elapsed_s(),
+            },
+            self._training.replay,
+        )
+
+    def _score(self) -> Path:
+        """Score the best agent on the seeds that nothing was chosen on; write the results."""
+        best = DrQV2Policy.load(self._checkpoint, self._task_name)
+        self._training.agent.net.load_state_dict(best.network.state_dict())
+        results = self._play(EVALUATION_SEEDS[: self._config.score_episodes])
+        scores = {}
+        if results.episodes:
+            scores[f"{self._config.mask}_return"] = results.mean_return
+        if _has_success(results):
+            scores[self._config.mask] = results.success_rate
+        record = self._record(scores)
+        best.save(self._checkpoint, record)
+        self._folder.write_results(
+            {
+                "record": asdict(record),
+                "episodes": asdict(results)["episodes"],
+                "frames": self._training.frames,
+                "frames_per_s": round(self._training.frames / self._elapsed_s(), 1),
+                "replay_bytes": self._training.replay.nbytes,
+            }
+        )
+        curves = read_curves(self._folder.path)
+        shown = {name: curves[name][1] for name in _PLOTTED if name in curves}
+        self._folder.write_curve(
+            f"{self._task_name}: DrQ-v2, masks: {self._config.mask}",
+            shown,
+            xlabel="frames",
+            at={name: curves[name][0] for name in shown},
+        )
+        return self._checkpoint
+
+    def _play(self, seeds: range) -> EpisodeResults:
+        act, stack = self._training.agent.act, self._config.frame_stack
+        return evaluate_batch(act, self._scenes, self._pictures, stack, seeds)
+
+    def _policy(self) -> DrQV2Policy:
+        spec = policy_spec(
+            self._scenes.spec,
+            image_size=self._config.camera_size,
+            frame_stack=self._config.frame_stack,
+            mask="none" if self._config.mask == "none" else "targets",
+        )
+        return DrQV2Policy(spec, self._training.agent.net)
+
+    def _record(self, scores: dict[str, float]) -> TrainingRecord:
+        return TrainingRecord(
+            command=command_line("drqv2", self._task_name, self._config),
+            seed=self._config.seed,
+            duration_s=round(self._elapsed_s(), 1),
+            scores=scores,
+            version=package_version(),
+        )
+
+    def _elapsed_s(self) -> float:
+        return self._elapsed_before_s + time.monotonic() - self._started
+
+    def _rate(self) -> float:
+        """Frames a second since this process began to train."""
+        return (self._training.frames - self._started_at) / (time.monotonic() - self._started)
+
+
+def score_of(results: EpisodeResults) -> tuple[float, float]:
+    """What the best agent has most of: successes, of equally many the earlier ones (an episode
+    ends with its success, so a slow one collects more rewards); elsewhere the return."""
+    steps = [e.success_step for e in results.episodes if e.success_step is not None]
+    return results.success_rate, -fmean(steps) if steps else results.mean_return
+
+
+def _has_success(results: EpisodeResults) -> bool:
+    return any(episode.success is not None for episode in results.episodes)
+
+
+MAY_CHANGE = ("frames",)
+"""What a resumed run may be told anew."""
+
+
+def train_drqv2(
+    task_name: str,
+    config: DrQV2Config,
+    report: Report,
+    make_scene: Callable[[], Scene] | None = None,
+) -> Path:
+    """Train an agent, or go on with ``config.resume``; score the best one, leave a run folder.
+
+    :param report: called with the frames so far and a line about them, after every evaluation
+        and at every point of the loss curves.
+    :param make_scene: picklable, makes the scene; None shows the task before its own background.
+    :return: the checkpoint of the agent that was best on the validation seeds.
+    :raises CheckpointError: the run cannot be resumed.
+    :raises ConfigError: unknown task, options that contradict each other, or it has diverged.
+    :raises SimulationError: the simulator cannot start, or a worker died.
+    """
+    if make_scene is None:
+        tasks.get(task_name)  # an unknown name is told before anything is started
+    check_resumed(config, MAY_CHANGE)
+    if config.resume:
+        TrainingStore(config.resume).load(task_name)  # is it there, and this task's?
+    device = choose_device(config.device)
+    pictures, side = _pictures(task_name, config)
+    # SAM-G masks in this process, for all environments at once; else the workers do it.
+    view = partial(WorkerView, "none" if config.mask == "samg" else config.mask, side)
+    make = make_scene or partial(plain_scene, task_name, config.camera_size)
+    with (
+        _torch_threads(config.threads),
+        VectorScenes([make] * config.environments, view, height=side, width=side) as scenes,
+    ):
+        training = DrQV2Training(scenes, pictures, config, device)
+        # Last, so that a run that cannot begin leaves no folder.
+        with _folder(task_name, config) as folder:
+            run = DrQV2Run(task_name, config, folder, training, scenes, pictures, report)
+            if config.resume:
+                run.resume()
+                if not training.finished:
+                    folder.write_config(config)
+            return run.to_the_end()
+
+
+def _folder(task_name: str, config: DrQV2Config) -> RunFolder:
+    if config.resume:
+        return RunFolder.existing(config.resume)
+    return RunFolder.new(config.runs, f"{task_name}_drqv2_{config.mask}", config)
+
+
+def _pictures(task_name: str, config: DrQV2Config) -> tuple[BatchPictures, int]:
+    """What makes the agent's pictures, and the side of those it makes them from."""
+    if config.mask != "samg":
+        return WorkerPictures(), config.image_size
+    reference = Reference.load(find_reference(str(config.reference or task_name)))
+    masker = build_masker(reference, MaskerConfig(device=config.device, threads=config.threads))
+    return SamgPictures(masker, config.image_size), config.camera_size
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """Run torch on ``count`` CPU threads inside the block; 0 leaves it as it is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,151 @@
+"""Results as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from policies.eval.folder import Cell, EpisodeRecord
+from policies.eval.summary import Row, base_of, by_combination
+from samg_ros.errors import ConfigError
+from samg_ros.io.atomic import replacing
+from samg_ros.statistics import Interval
+
+_COLOURS = {"samg": "C0", "oracle": "C2", "none": "C1", "black": "C7", "oracle+noise": "C4"}
+_MARKERS = "os^Dv"
+_SPREAD = 0.6  # of the room between two looks, how much the points of one take
+_COLUMNS = 3
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """A panel for each task: success, or return, by look; nothing of no rows.
+
+    :raises ConfigError: matplotlib is not installed. :raises OutputError: the disk refuses it.
+    """
+    if not rows:
+        return
+    tasks = list(dict.fromkeys(row.cell.task for row in rows))
+    columns = min(_COLUMNS, len(tasks))
+    lines = -(-len(tasks) // columns)
+    figure = _figure_class()(figsize=(2 + 4.5 * columns, 1 + 3.2 * lines), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for panel, task in zip(panels, tasks, strict=False):
+        _draw_task(panel, [row for row in rows if row.cell.task == task])
+    for panel in panels[len(tasks) :]:
+        panel.set_axis_off()
+    labelled: dict[str, Any] = {}
+    for panel in panels:
+        labelled |= {label: h for h, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    figure.legend(labelled.values(), labelled.keys(), loc="outside lower center", ncols=4)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+
+
+def _draw_task(panel: Any, rows: Sequence[Row]) -> None:
+    looks = list(dict.fromkeys(row.cell.perturb for row in rows))
+    series = list(dict.fromkeys((row.cell.policy, row.cell.mask) for row in rows))
+    policies = list(dict.fromkeys(policy for policy, _ in series))
+    for number, (policy, mask) in enumerate(series):
+        shift = _SPREAD * ((number + 0.5) / len(series) - 0.5)
+        these = [row for row in rows if (row.cell.policy, row.cell.mask) == (policy, mask)]
+        shown = [_shown(row) for row in these]
+        means = [interval.mean for interval in shown]
+        # The middle of a resampled mean can lie beside the mean by a hair.
+        below = [max(0.0, interval.mean - interval.low) for interval in shown]
+        above = [max(0.0, interval.high - interval.mean) for interval in shown]
+        panel.errorbar(
+            [looks.index(row.cell.perturb) + shift for row in these],
+            means,
+            yerr=[below, above],
+            fmt=_MARKERS[policies.index(policy) % len(_MARKERS)],
+            color=_COLOURS.get(mask, "C3"),
+            capsize=3,
+            label=f"{policy}, masks {mask}",
+        )
+    has_success = rows[0].success is not None
+    panel.set_title(rows[0].cell.task)
+    panel.set_ylabel("success rate" if has_success else "return, mean")
+    panel.set_xticks(range(len(looks)), _short(looks), fontsize=8)
+    panel.set_xlim(-0.6, len(looks) - 0.4)
+    panel.set_ylim(*((-0.03, 1.03) if has_success else (min(0.0, panel.get_ylim()[0]), None)))
+    panel.grid(axis="y", alpha=0.3)
+
+
+def _short(looks: Sequence[str]) -> list[str]:
+    """Looks without their folders, where that tells them apart: four stand under a panel."""
+    names = [[term.partition("=DIR/")[0] for term in look.split(",")] for look in looks]
+    short = [",\n".join(terms) for terms in names]
+    return short if len(set(short)) == len(looks) else [k.replace(",", ",\n") for k in looks]
+
+
+def _shown(row: Row) -> Interval:
+    return row.episode_return.mean if row.success is None else row.success.mean
+
+
+def _figure_class() -> Any:
+    """matplotlib's figure, which needs no display."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError("the plot needs matplotlib: pip install 'samg_ros[train]'") from error
+    return Figure
+
+
+_POOR_SHARE = 0.75  # of the clean return: an episode below it is listed, of tasks without success
+
+ByCell = Mapping[Cell, Sequence[EpisodeRecord]]
+
+
+def failures(records: Sequence[EpisodeRecord], rows: Sequence[Row]) -> list[str]:
+    """A line for each of ``rows`` in which an episode failed, with its seeds.
+
+    :param records: of all combinations, those of other rows too.
+    """
+    by_cell = by_combination(records)
+    lines = []
+    for row in rows:
+        if row.success is None and base_of(row.cell, by_cell) not in by_cell:
+            lines.append(f"- {row.cell}: not known, since nothing clean was run to compare with")
+        elif failed := row.failed or _poor(row.cell, by_cell):
+            what = "no success" if row.success else f"return below {_POOR_SHARE} of clean"
+            seeds = _told(row.cell, sorted(failed), by_cell)
+            lines.append(f"- {row.cell}: {len(failed)} of {row.episodes} ({what}): seeds {seeds}")
+    return lines or [
+        f"- nothing: no episode without success, or below {_POOR_SHARE} of the clean return."
+    ]
+
+
+def _poor(cell: Cell, by_cell: ByCell) -> list[int]:
+    """Seeds of a task without success whose return is far below the clean one's mean."""
+    base = by_cell.get(base_of(cell, by_cell))
+    records = by_cell[cell]
+    if not base or any(record.success is not None for record in records):
+        return []
+    clean = sum(record.episode_return for record in base) / len(base)
+    return [record.seed for record in records if record.episode_return < _POOR_SHARE * clean]
+
+
+def _told(cell: Cell, seeds: Sequence[int], by_cell: ByCell) -> str:
+    """Seeds; and for SAM-G's masks how good they were, to tell its failures from the policy's."""
+    own = {record.seed: record for record in by_cell[cell]}
+    oracle = Cell(cell.task, cell.policy, "oracle", cell.perturb)
+    perfect = {record.seed: record for record in by_cell.get(oracle, ())}
+    if all(own[seed].mean_iou is None for seed in seeds):
+        return _ranges(seeds)
+
+    def told(seed: int) -> str:
+        too = "; oracle fails too" if seed in perfect and perfect[seed].success is False else ""
+        return f"{seed} (mask IoU {own[seed].mean_iou:.2f}{too})"
+
+    return ", ".join(map(told, seeds))
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """``0, 2-5``: consecutive seeds as one."""
+    told = []
+    for _, pairs in groupby(enumerate(seeds), key=lambda pair: pair[1] - pair[0]):
+        run = [seed for _, seed in pairs]
+        told.append(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)))
+    return ", ".join(told)

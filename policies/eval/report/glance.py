@@ -1,0 +1,166 @@
+"""The short of several evaluations: for each look a line a task, and the ratios over tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from policies.eval.config import CLEAN, SAMG
+from policies.eval.folder import Cell, EpisodeRecord
+from policies.eval.report.table import interval, markdown
+from policies.eval.summary import Row, by_combination, score_ratio
+from samg_ros.statistics import Interval
+
+WEAK = 0.9
+"""Of the clean oracle's: with less, a task is named among the weakest."""
+
+_HEADINGS = (
+    "task",
+    "policy",
+    "`samg`",
+    "`oracle`",
+    "`none`",
+    "raw twin",
+    "`samg` / `oracle`",
+    "`samg` / clean `oracle`",
+    "twin / clean twin",
+    "mask IoU",
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A policy that learned from masks, in one task under one look, and its twins.
+
+    ``by_mask``: its rows. ``twins``: rows of policies that were shown the raw picture alone.
+    ``of_oracle``: ``samg`` by ``oracle`` under the same look. ``policy`` is None where there are
+    only twins.
+    """
+
+    task: str
+    look: str
+    policy: str | None
+    by_mask: Mapping[str, Row]
+    twins: tuple[Row, ...]
+    of_oracle: Interval | None
+
+    @property
+    def of_clean(self) -> Interval | None:
+        """``samg`` by ``oracle`` in the unchanged world."""
+        row = self.by_mask.get(SAMG)
+        return row.score_ratio if row else None
+
+    @property
+    def twin(self) -> str | None:
+        """The first twin's policy."""
+        return self.twins[0].cell.policy if self.twins else None
+
+    @property
+    def twin_of_clean(self) -> Interval | None:
+        """The first twin by itself in the unchanged world."""
+        return self.twins[0].score_ratio if self.twins else None
+
+    @property
+    def has_success(self) -> bool:
+        """Whether the task tells success."""
+        return [*self.by_mask.values(), *self.twins][0].success is not None
+
+
+# By name: whose each is, and the ratio itself.
+RATIOS: dict[str, Callable[[Line], tuple[str | None, Interval | None]]] = {
+    "`samg` / `oracle`": lambda line: (line.policy, line.of_oracle),
+    "`samg` / clean `oracle`": lambda line: (line.policy, line.of_clean),
+    "twin / clean twin": lambda line: (line.twin, line.twin_of_clean),
+}
+
+
+def lines_of(records: Sequence[EpisodeRecord], rows: Sequence[Row]) -> list[Line]:
+    """Looks in the order of :func:`looks_of`, tasks in that of ``rows``.
+
+    :param rows: of the records.
+    """
+    by_cell = by_combination(records)
+    found: list[Line] = []
+    for look in looks_of(rows):
+        for task in dict.fromkeys(row.cell.task for row in rows):
+            here = [row for row in rows if (row.cell.task, row.cell.perturb) == (task, look)]
+            found += _lines(task, look, here, by_cell)
+    return found
+
+
+def looks_of(rows: Sequence[Row]) -> list[str]:
+    """The hardest background first, the unchanged world last, others as they come."""
+    looks = dict.fromkeys(row.cell.perturb for row in rows)
+    return sorted(looks, key=lambda look: (look == CLEAN, not look.startswith("video_hard")))
+
+
+def glance_table(lines: Sequence[Line]) -> str:
+    """A line for each task and policy."""
+    return markdown(_HEADINGS, [_cells(line) for line in lines])
+
+
+def ratios_table(lines: Sequence[Line]) -> str:
+    """Each ratio over tasks: the mean and the least. :param lines: of one look."""
+    told = []
+    for has_success, kind in ((True, "with success"), (False, "with a return")):
+        for name, ratio in RATIOS.items():
+            by_policy: dict[str | None, dict[str, float]] = {}
+            for line in lines:
+                whose, found = ratio(line)
+                if line.has_success == has_success and found is not None:
+                    by_policy.setdefault(whose, {})[line.task] = found.mean
+            for policy, known in by_policy.items():
+                least = min(known, key=lambda task: known[task])
+                worst, mean = f"{known[least]:.2f} ({least})", f"{fmean(known.values()):.2f}"
+                told.append([f"{len(known)} {kind}", policy or "-", name, mean, worst])
+    return markdown(("tasks", "policy", "ratio", "mean", "least"), told) if told else ""
+
+
+def weakest(lines: Sequence[Line]) -> list[str]:
+    """Where SAM-G's masks cost the most, the worst first, and what it was owed to."""
+    weak = [line for line in lines if line.of_clean and line.of_clean.mean < WEAK]
+    weak.sort(key=lambda line: line.of_clean.mean if line.of_clean else 0.0)
+    return [_weakness(line) for line in weak]
+
+
+def _lines(
+    task: str, look: str, rows: Sequence[Row], by_cell: Mapping[Cell, list[EpisodeRecord]]
+) -> Iterator[Line]:
+    twins = tuple(row for row in rows if by_cell[row.cell][0].learned_from == "none")
+    masked = [row for row in rows if by_cell[row.cell][0].learned_from == "targets"]
+    for policy in dict.fromkeys(row.cell.policy for row in masked):
+        by_mask = {row.cell.mask: row for row in masked if row.cell.policy == policy}
+        samg, oracle = (by_cell.get(Cell(task, policy, m, look)) for m in (SAMG, "oracle"))
+        of_oracle = score_ratio(samg, oracle) if samg and oracle else None
+        yield Line(task, look, policy, by_mask, twins, of_oracle)
+    if twins and not masked:
+        yield Line(task, look, None, {}, twins, None)
+
+
+def _cells(line: Line) -> list[str]:
+    samg = line.by_mask.get(SAMG)
+    iou = "-" if samg is None or samg.mean_iou is None else f"{samg.mean_iou:.2f}"
+    several = len(line.twins) > 1
+    twins = [(f"{row.cell.policy}: " if several else "") + _score(row) for row in line.twins]
+    ratios = [interval(ratio(line)[1]) for ratio in RATIOS.values()]
+    scores = [_score(line.by_mask.get(mask)) for mask in (SAMG, "oracle", "none")]
+    return [line.task, line.policy or "-", *scores, "; ".join(twins) or "-", *ratios, iou]
+
+
+def _score(row: Row | None) -> str:
+    """Successes of episodes, or the mean return and how many episodes it is of."""
+    if row is None:
+        return "-"
+    if row.success is not None:
+        return f"{row.episodes - len(row.failed)} of {row.episodes}"
+    return f"{row.episode_return.mean.mean:.0f} (n = {row.episodes})"
+
+
+def _weakness(line: Line) -> str:
+    oracle, samg = line.by_mask.get("oracle"), line.by_mask[SAMG]
+    name = f"{line.task}, {line.policy}, {line.look}"
+    told = f"{name}: {interval(line.of_clean)} of the clean `oracle`'s"
+    if oracle and oracle.score_ratio:
+        told += f"; the `oracle`'s masks under the same look reach {oracle.score_ratio.mean:.2f}"
+    return told if samg.mean_iou is None else f"{told}; mean mask IoU {samg.mean_iou:.2f}"

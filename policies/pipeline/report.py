@@ -1,0 +1,141 @@
+"""What a recorded run amounts to: figures by episode, and pictures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from policies.pipeline.recording import (
+    COMMAND,
+    EPISODE,
+    MASK,
+    MASKED,
+    NS_PER_S,
+    RAW,
+    TRUTH,
+    Recording,
+    pixels,
+    stamp_ns,
+)
+from samg_ros.errors import BagError
+from samg_ros.io.contact_sheet import draw_overlay
+
+VIDEO_FPS = 12.0
+SHEET_ROWS = 8
+COLUMNS = ("raw", "masked", "overlay", "truth")
+
+
+@dataclass(frozen=True)
+class EpisodeReport:
+    """One episode. ``iou`` is the masks' against the simulator's own segmentation, per frame.
+
+    ``success`` is None for tasks that only have a return. Latency is from publishing a frame to
+    receiving its command, in the bridge.
+    """
+
+    episode: int
+    seed: int
+    success: bool | None
+    steps: int
+    return_: float
+    timed_out: bool
+    mean_iou: float
+    min_iou: float
+    frames_per_s: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+
+    def to_json(self) -> dict:
+        """The fields, with ``return`` under its own name."""
+        fields = asdict(self)
+        fields["return"] = fields.pop("return_")
+        return fields
+
+
+def episodes_of(bag: Path) -> list[EpisodeReport]:
+    """Figures of every episode in a bag that was recorded from the pipeline."""
+    with Recording(bag) as recording:
+        ious = {stamp: _iou(group) for stamp, group in recording.groups(MASK, TRUTH)}
+        steps: dict[int, list[tuple[int, int, dict[str, str]]]] = {}
+        for _, received_ns, message in recording.messages(EPISODE):
+            values = {pair.key: pair.value for pair in message.status[0].values}
+            row = (stamp_ns(message), received_ns, values)
+            steps.setdefault(int(values["episode"]), []).append(row)
+    return [_report(rows, ious) for rows in steps.values()]
+
+
+def draw(bag: Path, sheet: Path, video: Path) -> None:
+    """Write a contact sheet of frames spread over the run, and a video of all of them.
+
+    :raises BagError: the bag holds no complete frame.
+    """
+    with Recording(bag) as recording:
+        frames = sum(1 for _ in recording.groups(RAW, MASKED, MASK, TRUTH))
+        if frames == 0:
+            raise BagError(f"{bag} holds no frame with all of raw, masked, mask and truth")
+        chosen = set(np.linspace(0, frames - 1, min(SHEET_ROWS, frames)).round().astype(int))
+        rows, writer = [], None
+        for index, (_, group) in enumerate(recording.groups(RAW, MASKED, MASK, TRUTH)):
+            row = _row(group)
+            if writer is None:
+                size = (row.shape[1], row.shape[0])
+                # VP9: what OpenCV's wheel can encode and browsers can play.
+                fourcc = cv2.VideoWriter.fourcc(*"vp09")
+                writer = cv2.VideoWriter(str(video), fourcc, VIDEO_FPS, size)
+            writer.write(row[..., ::-1])
+            if index in chosen:
+                rows.append(row)
+    if writer is not None:
+        writer.release()
+    cv2.imwrite(str(sheet), np.vstack([_titles(rows[0].shape[1]), *rows])[..., ::-1])
+
+
+def counts_of(bag: Path) -> dict[str, int]:
+    """Messages by topic, and how many frames have the same stamp on raw, masked and command."""
+    with Recording(bag) as recording:
+        complete = sum(1 for _ in recording.groups(RAW, MASKED, COMMAND))
+        return {**recording.counts(), "frames_with_equal_stamps": complete}
+
+
+def _iou(group: dict) -> float:
+    mask, truth = pixels(group[MASK]) > 0, pixels(group[TRUTH]) > 0
+    union = (mask | truth).sum()
+    return float((mask & truth).sum() / union) if union else 1.0
+
+
+def _report(rows: list, ious: dict[int, float]) -> EpisodeReport:
+    last = rows[-1][2]
+    latencies = [float(values["latency_ms"]) for _, _, values in rows[1:]] or [np.nan]
+    seen = [ious[stamp] for stamp, _, _ in rows if stamp in ious] or [np.nan]
+    seconds = (rows[-1][1] - rows[0][1]) / NS_PER_S
+    p50, p95 = np.nanpercentile(latencies, [50, 95])
+    return EpisodeReport(
+        episode=int(last["episode"]),
+        seed=int(last["seed"]),
+        success=None if last["success"] == "" else last["success"] == "1",
+        steps=int(last["step"]),
+        return_=float(last["return"]),
+        timed_out=last["timed_out"] == "1",
+        mean_iou=float(np.mean(seen)),
+        min_iou=float(np.min(seen)),
+        frames_per_s=int(last["step"]) / seconds if seconds > 0 else 0.0,
+        latency_p50_ms=float(p50),
+        latency_p95_ms=float(p95),
+    )
+
+
+def _row(group: dict) -> np.ndarray:
+    raw, truth = pixels(group[RAW]), pixels(group[TRUTH]) > 0
+    overlay = draw_overlay(raw, pixels(group[MASK]) > 0)
+    return np.hstack([raw, pixels(group[MASKED]), overlay, raw * truth[..., None]])
+
+
+def _titles(width: int) -> np.ndarray:
+    strip = np.full((24, width, 3), 255, np.uint8)
+    for index, title in enumerate(COLUMNS):
+        at = (index * width // len(COLUMNS) + 6, 17)
+        cv2.putText(strip, title, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip

@@ -1,0 +1,168 @@
+"""Episodes of a policy in a scene, in process: the ROS path is measured by the recorder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from policies.base import Observation, Policy
+from policies.pictures import BatchPictures
+from sim_bridge.scenes.scene import Scene
+from sim_bridge.scenes.vector import VectorScenes
+from sim_bridge.scenes.views import MaskSource
+from sim_bridge.task import StepResult, Task
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """One episode. ``success`` is None for tasks that only have a return; ``success_step`` is the
+    control step of the success, None without one; ``episode_return`` sums rewards to the end of
+    the episode, which success ends."""
+
+    seed: int
+    success: bool | None
+    success_step: int | None
+    episode_return: float
+
+
+@dataclass(frozen=True)
+class EpisodeResults:
+    """Results of several episodes, in the order of their seeds."""
+
+    episodes: tuple[EpisodeResult, ...]
+
+    @property
+    def success_rate(self) -> float:
+        """Share of successful episodes in [0, 1]; NaN where there is none."""
+        return _mean(float(bool(episode.success)) for episode in self.episodes)
+
+    @property
+    def mean_return(self) -> float:
+        """Mean episode return; NaN where there is no episode."""
+        return _mean(episode.episode_return for episode in self.episodes)
+
+
+def evaluate(
+    policy: Policy, scene: Scene, mask_source: MaskSource, seeds: Iterable[int]
+) -> EpisodeResults:
+    """Run one episode a seed; each ends with its first success or at the task's limit.
+
+    :raises SimulationError: the policy's action cannot be used by the scene's task.
+    """
+    return EpisodeResults(tuple(_episode(policy, scene, mask_source, seed) for seed in seeds))
+
+
+def evaluate_states(
+    act: Callable[[np.ndarray], np.ndarray], task: Task, seeds: Iterable[int]
+) -> EpisodeResults:
+    """As :func:`evaluate`, for a teacher: nothing is rendered.
+
+    :param act: state, float64 [S], to action, float [A].
+    """
+
+    def episode(seed: int) -> EpisodeResult:
+        return _run(seed, task.reset(seed), task.step, lambda result: act(result.state))
+
+    return EpisodeResults(tuple(episode(seed) for seed in seeds))
+
+
+def robot_joints(task: Task) -> np.ndarray:
+    """:return: float32 [J], positions of ``spec.proprioception`` in rad or m."""
+    index = [task.spec.joint_names.index(name) for name in task.spec.proprioception]
+    return task.joint_state().position[index].astype(np.float32)
+
+
+def _episode(policy: Policy, scene: Scene, mask_source: MaskSource, seed: int) -> EpisodeResult:
+    def act(_: StepResult) -> np.ndarray:
+        image = mask_source(scene.observe(policy.spec.camera))
+        return policy.act(Observation(image, robot_joints(scene.task)))
+
+    policy.reset()
+    mask_source.reset(seed)
+    return _run(seed, scene.reset(seed), scene.step, act)
+
+
+def _run(
+    seed: int,
+    result: StepResult,
+    step: Callable[[np.ndarray], StepResult],
+    act: Callable[[StepResult], np.ndarray],
+) -> EpisodeResult:
+    episode_return = 0.0
+    while not (result.done or result.success):
+        result = step(act(result))
+        episode_return += result.reward
+    success_step = result.step if result.success else None
+    return EpisodeResult(seed, result.success, success_step, episode_return)
+
+
+def _mean(values: Iterable[float]) -> float:
+    numbers = list(values)
+    return fmean(numbers) if numbers else float("nan")
+
+
+def evaluate_batch(
+    act: Callable[[Tensor], Tensor],
+    scenes: VectorScenes,
+    pictures: BatchPictures,
+    frame_stack: int,
+    seeds: Iterable[int],
+) -> EpisodeResults:
+    """Run one episode a seed; each ends with its first success or at the task's limit.
+
+    The scenes' own episodes are lost by it.
+
+    :param act: frame stacks, uint8 [N, 3 * ``frame_stack``, S, S], to actions, float32 [N, A].
+    :raises SimulationError: see :class:`VectorScenes`.
+    """
+    left, results = list(seeds), []
+    while left:
+        now, left = left[: len(scenes)], left[len(scenes) :]
+        results += _together(act, scenes, pictures, frame_stack, now)
+    return EpisodeResults(tuple(results))
+
+
+def _together(
+    act: Callable[[Tensor], Tensor],
+    scenes: VectorScenes,
+    pictures: BatchPictures,
+    frame_stack: int,
+    seeds: Sequence[int],
+) -> list[EpisodeResult]:
+    """At most as many episodes as there are scenes, side by side, in the first of them."""
+    count = len(seeds)
+    done: dict[int, EpisodeResult] = {}
+    returns = [0.0] * count
+    idle = [None] * (len(scenes) - count)
+    scenes.reset([*seeds, *idle])
+    stack = pictures(scenes.pictures[:count]).repeat(1, frame_stack, 1, 1)
+    while len(done) < count:
+        actions = act(stack).cpu().numpy()
+        states = scenes.step([*(None if i in done else actions[i] for i in range(count)), *idle])
+        for index, state in enumerate(states):
+            if state is None:
+                continue
+            result = state.result
+            returns[index] += result.reward
+            if result.done or result.success:
+                step = result.step if result.success else None
+                done[index] = EpisodeResult(seeds[index], result.success, step, returns[index])
+        stack = torch.cat([stack[:, 3:], pictures(scenes.pictures[:count])], 1)
+    return [done[index] for index in range(count)]
+
+
+EVALUATION_SEEDS = range(20)
+"""For reported figures only: no choice is ever made on them."""
+
+VALIDATION_SEEDS = range(5000, 5050)
+"""For choosing between checkpoints."""
+
+
+def training_seed(run_seed: int, episode: int) -> int:
+    """Seed of the ``episode``-th training episode of the run with ``run_seed``: 10000 or more."""
+    return 10_000 + 100_000 * run_seed + episode

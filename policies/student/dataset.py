@@ -1,0 +1,172 @@
+"""Everything a student has seen so far, several maskings of each frame, ready to be sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from policies.base import Observation
+from policies.pictures import Views
+from policies.rollout import robot_joints
+from policies.student.policy import StudentPolicy
+from sim_bridge.experts.state import Teacher
+from sim_bridge.scenes.scene import Scene
+from sim_bridge.scenes.views import area_resize
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One training episode of T steps.
+
+    ``frames``: uint8 [T, V, 3, S, S], V views of the same pictures, each consistent in time;
+    ``joints``: float32 [T, J] in rad or m; ``states``: float64 [T, D];
+    ``labels``: float32 [T, A], the teacher's actions; ``success``: whether it was reached.
+    """
+
+    frames: np.ndarray
+    joints: np.ndarray
+    states: np.ndarray
+    labels: np.ndarray
+    success: bool
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``images``: uint8 [B, 3 * frame_stack, S, S]; ``joints``: float32 [B, frame_stack, J]; the
+    rest float32 [B, ...]; joints and states as they come, not normalised."""
+
+    images: Tensor
+    joints: Tensor
+    states: Tensor
+    labels: Tensor
+
+
+class Dataset:
+    """Frames are kept once and stacked when sampled, which divides the memory by the stack."""
+
+    def __init__(
+        self, frame_stack: int, capacity: int, first: Sequence[Episode], frame_gap: int = 1
+    ) -> None:
+        """:param capacity: most steps it can take. :param first: added; they fix the sizes.
+        :param frame_gap: steps between the frames of a stack.
+        """
+        self._ages = frame_gap * np.arange(frame_stack - 1, -1, -1)
+        one = first[0]
+        # The system hands out these pages as they are filled, so spare capacity costs nothing.
+        self._frames = np.empty((capacity, *one.frames.shape[1:]), np.uint8)
+        self._joints = np.empty((capacity, one.joints.shape[1]), np.float32)
+        self._states = np.empty((capacity, one.states.shape[1]), np.float32)
+        self._labels = np.empty((capacity, one.labels.shape[1]), np.float32)
+        self._starts = np.empty(capacity, np.int64)
+        self._length = 0
+        for episode in first:
+            self.add(episode)
+
+    @property
+    def joints(self) -> np.ndarray:
+        """float32 [N, J] of all steps so far."""
+        return self._joints[: self._length]
+
+    @property
+    def states(self) -> np.ndarray:
+        """float32 [N, D] of all steps so far."""
+        return self._states[: self._length]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """float32 [N, A] of all steps so far."""
+        return self._labels[: self._length]
+
+    def __len__(self) -> int:
+        return self._length
+
+    def add(self, episode: Episode) -> None:
+        """:raises ValueError: it does not fit into the capacity."""
+        rows = slice(self._length, self._length + len(episode.labels))
+        self._frames[rows] = episode.frames
+        self._joints[rows] = episode.joints
+        self._states[rows] = episode.states
+        self._labels[rows] = episode.labels
+        self._starts[rows] = self._length
+        self._length = rows.stop
+
+    def sample(self, size: int, rng: np.random.Generator) -> Batch:
+        """``size`` steps, each in one of its maskings, all drawn uniformly."""
+        row = rng.integers(self._length, size=size)
+        masking = rng.integers(self._frames.shape[1], size=size)
+        # Before an episode's first frame the stack repeats it, as a FrameStack does.
+        rows = np.maximum(row[:, None] - self._ages, self._starts[row][:, None])
+        images = self._frames[rows, masking[:, None]]
+        return Batch(
+            images=torch.from_numpy(images.reshape(size, -1, *images.shape[3:])),
+            joints=torch.from_numpy(self._joints[rows]),
+            states=torch.from_numpy(self._states[row]),
+            labels=torch.from_numpy(self._labels[row]),
+        )
+
+
+@dataclass(frozen=True)
+class Drive:
+    """How an episode is driven. ``teacher_share`` is the probability that the teacher is drawn to
+    drive (DAgger's beta), for a stretch of ``mean_stretch`` steps on average; ``exploration_std``
+    is noise on the actions driven.
+    ``max_steps`` is for tasks that tell success: others have to be driven to the end."""
+
+    teacher_share: float
+    mean_stretch: int
+    exploration_std: float
+    max_steps: int
+    steps_after_success: int
+
+
+def collect(
+    scene: Scene,
+    views: Views,
+    teacher: Teacher,
+    student: StudentPolicy | None,
+    drive: Drive,
+    image_size: int,
+    seed: int,
+) -> Episode:
+    """Drive one episode. The student drives on the first of the views, the others are extra data.
+
+    :param scene: without a perturbation.
+    :param student: None lets the teacher drive alone.
+    """
+    rng = np.random.default_rng([seed, 0])
+    ways = views(seed)
+    frames, joints, states, labels = [], [], [], []
+    if student:
+        student.reset()
+    result = scene.reset(seed)
+    tells_success = result.success is not None
+    teacher_drives = True
+    succeeded, end = False, drive.max_steps if tells_success else scene.task.spec.episode_steps
+    while result.step < end and not result.done:
+        frame = scene.observe()
+        images = [view(frame) for view in ways]
+        frames.append([area_resize(image, image_size).transpose(2, 0, 1) for image in images])
+        joints.append(robot_joints(scene.task))
+        states.append(result.state)
+        labels.append(teacher.label(result.state))
+        action = labels[-1]
+        if student:
+            # It acts even where the teacher drives: its frame stack must not miss a frame.
+            own = student.act(Observation(images[0], joints[-1]))
+            if result.step == 0 or rng.random() < 1 / drive.mean_stretch:
+                teacher_drives = rng.random() < drive.teacher_share
+            action = action if teacher_drives else own
+        result = scene.step(action + rng.normal(0, drive.exploration_std, action.shape))
+        if result.success and not succeeded:
+            succeeded, end = True, min(end, result.step + drive.steps_after_success)
+    return Episode(
+        frames=np.array(frames),
+        joints=np.stack(joints),
+        states=np.stack(states),
+        labels=np.stack(labels),
+        success=succeeded,
+    )

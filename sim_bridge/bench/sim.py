@@ -1,0 +1,443 @@
+"""``samg bench sim``: how fast the simulated tasks are, and how much of it is rendering."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import OmitArgPrefixes
+
+from samg_ros.errors import ConfigError, SimulationError
+from samg_ros.io.atomic import replacing, write_text
+from samg_ros.io.progress import print_table
+from samg_ros.parameters import documented, parameter, validate
+from sim_bridge.bench.masker import figure_class
+from sim_bridge.scenes.scene import Scene, make_scene
+from sim_bridge.scenes.vector import VectorScenes
+from sim_bridge.scenes.views import WorkerView
+from sim_bridge.tasks.mujoco_task import MujocoTask
+
+if TYPE_CHECKING:
+    pass
+
+
+@documented
+@dataclass(frozen=True)
+class SimBench:
+    """How the tasks are rendered, and how often each part of the work is timed."""
+
+    tasks: tuple[str, ...] = parameter((), "tasks to measure; empty takes all")
+    perturb: str = parameter("none", "how they are made to look, but for the plain comparison")
+    size: int = parameter(84, "side of the camera's picture", unit="px", low=16, high=2048)
+    shadows: bool = parameter(False, "render shadows and reflections (slow)")
+    steps: int = parameter(50, "control steps, and pictures, of each part of a round", low=1)
+    rounds: int = parameter(5, "rounds, of which medians are taken; one more warms up", low=1)
+    workers: tuple[int, ...] = parameter(
+        (1, 2, 4), "numbers of copies in worker processes to measure; empty for none"
+    )
+    vector_task: str = parameter("adroit_door", "task whose copies are measured")
+    seed: int = parameter(0, "seed of the first episode and of the random actions", low=0)
+    out: str = parameter("", "folder of the run; a new one under 'runs' by default")
+
+    def __post_init__(self) -> None:
+        validate(self)
+        if any(count < 1 for count in self.workers):
+            raise ConfigError(f"workers are {self.workers}; each must be at least 1")
+
+
+BLOCK = 10
+"""Pictures that one renderer draws before the other has its turn."""
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """How long something took: on the wall, and of CPU time, all threads together."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    def __add__(self, other: Seconds) -> Seconds:
+        return Seconds(self.wall + other.wall, self.cpu + other.cpu)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round's parts; ``steps`` of each.
+
+    :param physics: control steps alone. :param pictures: RGB alone. :param plain: the same
+        pictures by a plain renderer. :param loop_physics: control steps, each followed by
+    :param loop_pictures: its picture and true mask, as the bridge and training need them.
+    """
+
+    steps: int
+    physics: Seconds
+    pictures: Seconds
+    plain: Seconds
+    loop_physics: Seconds
+    loop_pictures: Seconds
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How many a second, on the wall and of CPU time, which others on the machine change less."""
+
+    per_s: float
+    per_cpu_s: float
+
+    def __str__(self) -> str:
+        return f"{self.per_s:.0f} ({self.per_cpu_s:.0f})"
+
+
+@dataclass(frozen=True)
+class SimFigures:
+    """One task's speed in one process: medians of the rounds.
+
+    ``steps``: control steps without pictures. ``pictures``: RGB alone. ``frames``: control steps,
+    each with picture and true mask; ``rendering_share``: how much of their time is in rendering,
+    0 to 1. ``plain_ratios``: pictures a second by those of a plain ``mujoco.Renderer`` on the same
+    scene, for each round; ``plain_cpu_ratios``: the same for a second of CPU time.
+    """
+
+    task: str
+    steps: Rate
+    pictures: Rate
+    frames: Rate
+    rendering_share: float
+    plain_ratios: list[float]
+    plain_cpu_ratios: list[float]
+
+    @property
+    def plain_ratio(self) -> float:
+        return statistics.median(self.plain_ratios)
+
+    @property
+    def plain_cpu_ratio(self) -> float:
+        return statistics.median(self.plain_cpu_ratios)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, and the medians of the ratios."""
+        medians = {"plain_ratio": self.plain_ratio, "plain_cpu_ratio": self.plain_cpu_ratio}
+        return {**asdict(self), **medians}
+
+
+def figures(task: str, rounds: list[Round]) -> SimFigures:
+    """What a task's rounds amount to."""
+    shares = [r.loop_pictures.wall / (r.loop_pictures + r.loop_physics).wall for r in rounds]
+    return SimFigures(
+        task=task,
+        steps=_rate([(r.steps, r.physics) for r in rounds]),
+        pictures=_rate([(r.steps, r.pictures) for r in rounds]),
+        frames=_rate([(r.steps, r.loop_physics + r.loop_pictures) for r in rounds]),
+        rendering_share=statistics.median(shares),
+        plain_ratios=[r.plain.wall / r.pictures.wall for r in rounds],
+        plain_cpu_ratios=[r.plain.cpu / r.pictures.cpu for r in rounds],
+    )
+
+
+def measure(name: str, bench: SimBench) -> SimFigures:
+    """Measure the task called ``name``, moved at random.
+
+    :raises ConfigError: unknown task, or a perturbation that does not suit it.
+    :raises SimulationError: the simulator cannot start.
+    """
+    size, shadows = bench.size, bench.shadows
+    scene = make_scene(name, height=size, width=size, shadows=shadows, perturb=bench.perturb)
+    try:
+        walk = _Walk(scene, bench.seed)
+        with plain_renderer(scene.task, size, shadows) as plain:
+            rounds = [_round(walk, plain, bench.steps) for _ in range(bench.rounds + 1)]
+    finally:
+        scene.close()
+    return figures(name, rounds[1:])  # the first one warmed up
+
+
+@contextmanager
+def plain_renderer(task: Any, size: int, shadows: bool) -> Iterator[Callable[[], np.ndarray]]:
+    """``mujoco.Renderer`` on the task's own model, camera and quality, and nothing around it.
+
+    :return: draws what is now, uint8 [size, size, 3].
+    :raises SimulationError: the task has no MuJoCo model.
+    """
+    from sim_bridge.render.renderer import mujoco
+
+    if not isinstance(task, MujocoTask):
+        raise SimulationError(f"{task.spec.name} has no MuJoCo model to be rendered plainly")
+    renderer = mujoco.Renderer(task.model, size, size)
+    for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+        renderer.scene.flags[flag] = shadows
+
+    def draw() -> np.ndarray:
+        renderer.update_scene(task.data, task.spec.default_camera)
+        return renderer.render()
+
+    try:
+        yield draw
+    finally:
+        renderer.render()  # closing needs its own context to be current: see render.renderer
+        renderer.close()
+
+
+class _Walk:
+    """A scene that is moved at random; a new episode follows one that is done, untimed."""
+
+    def __init__(self, scene: Scene, seed: int) -> None:
+        self.scene = scene
+        self._rng = np.random.default_rng(seed)
+        self._seed = seed
+        scene.reset(seed)
+
+    def step(self) -> Seconds:
+        """One control step. :return: what it took."""
+        action = self._rng.uniform(-1, 1, self.scene.task.spec.action_size)
+        watch = _Stopwatch()
+        result = self.scene.step(action)
+        took = watch.read()
+        if result.done:
+            self._seed += 1
+            self.scene.reset(self._seed)
+        return took
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> Seconds:
+        """Since it was made."""
+        return Seconds(time.perf_counter() - self._wall, time.process_time() - self._cpu)
+
+
+def _round(walk: _Walk, plain: Callable[[], np.ndarray], steps: int) -> Round:
+    """Every part once."""
+    physics = sum((walk.step() for _ in range(steps)), Seconds())
+    task = walk.scene.task
+    task.look = ()
+    pictures, rivals = _in_turn(task.render, plain, steps)
+    loop_physics = loop_pictures = Seconds()
+    walk.scene.observe()
+    for _ in range(steps):
+        loop_physics += walk.step()
+        watch = _Stopwatch()
+        walk.scene.observe()
+        loop_pictures += watch.read()
+    return Round(steps, physics, pictures, rivals, loop_physics, loop_pictures)
+
+
+def _in_turn(
+    first: Callable[[], np.ndarray], second: Callable[[], np.ndarray], count: int
+) -> tuple[Seconds, Seconds]:
+    """Draw so many pictures with each of two: on a machine that others use, what is compared is
+    measured close together. In blocks, since changing the OpenGL context takes time as well."""
+    took = {first: Seconds(), second: Seconds()}
+    for number, start in enumerate(range(0, count, BLOCK)):
+        for draw in (first, second) if number % 2 == 0 else (second, first):
+            draw()  # makes its context current
+            watch = _Stopwatch()
+            for _ in range(start, min(start + BLOCK, count)):
+                draw()
+            took[draw] += watch.read()
+    return took[first], took[second]
+
+
+def _rate(measured: list[tuple[int, Seconds]]) -> Rate:
+    return Rate(
+        statistics.median(count / took.wall for count, took in measured),
+        statistics.median(count / took.cpu for count, took in measured),
+    )
+
+
+_WARM_UP = 3  # steps: the first pictures make what later ones use again
+
+
+@dataclass(frozen=True)
+class VectorFigures:
+    """Control steps with a masked picture each, of all workers together: median of the rounds."""
+
+    task: str
+    workers: int
+    frames_per_s: float
+
+
+def measure_vector(task: str, workers: int, bench: SimBench) -> VectorFigures:
+    """Measure ``workers`` copies of the task called ``task``, moved at random.
+
+    :raises SimulationError: a worker cannot make its scene, or dies.
+    """
+    side = {"height": bench.size, "width": bench.size}
+    make = partial(make_scene, task, **side, shadows=bench.shadows, perturb=bench.perturb)
+    view = partial(WorkerView, "oracle", bench.size)
+    with VectorScenes([make] * workers, view, **side) as scenes:
+        walk = _VectorWalk(scenes, bench.seed)
+        walk.go(_WARM_UP)
+        rates = [walk.go(bench.steps) for _ in range(bench.rounds)]
+    return VectorFigures(task, workers, statistics.median(rates))
+
+
+class _VectorWalk:
+    """Copies that are moved at random; each begins a new episode when one is done."""
+
+    def __init__(self, scenes: VectorScenes, seed: int) -> None:
+        self._scenes = scenes
+        self._rng = np.random.default_rng(seed)
+        self._next_seed = seed + len(scenes)
+        scenes.reset(range(seed, seed + len(scenes)))
+
+    def go(self, steps: int) -> float:
+        """:return: frames a second; resets are not among the frames, and not in the time."""
+        seconds = 0.0
+        for _ in range(steps):
+            shape = (len(self._scenes), self._scenes.spec.action_size)
+            actions = list(self._rng.uniform(-1, 1, shape))
+            start = time.perf_counter()
+            states = self._scenes.step(actions)
+            seconds += time.perf_counter() - start
+            self._begin([state is not None and state.result.done for state in states])
+        return steps * len(self._scenes) / seconds
+
+    def _begin(self, done: list[bool]) -> None:
+        if any(done):
+            fresh = range(self._next_seed, self._next_seed + len(done))
+            seeds = [seed if over else None for seed, over in zip(fresh, done, strict=True)]
+            self._scenes.reset(seeds)
+            self._next_seed += len(done)
+
+
+# Label -> what is read off a row.
+MARKS = {
+    "control steps, no pictures": "steps",
+    "pictures alone": "pictures",
+    "steps with picture and true mask": "frames",
+}
+
+
+def draw(rows: Sequence[SimFigures], vectors: Sequence[VectorFigures], path: Path) -> None:
+    """Write a picture of what was measured."""
+    panels = [("tasks", rows), ("workers", vectors)]
+    shown = [(kind, measured) for kind, measured in panels if measured]
+    figure = figure_class()(figsize=(7 * len(shown), 3 + 0.25 * len(rows)), layout="constrained")
+    axes = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axis, (kind, _) in zip(axes, shown, strict=True):
+        if kind == "tasks":
+            _points(axis, rows)
+        else:
+            _curve(axis, vectors)
+    figure.savefig(path, dpi=110)
+
+
+def _points(axis: Any, rows: Sequence[SimFigures]) -> None:
+    """A line for each task; points, since no bar can begin at a logarithmic axis's zero."""
+    places = range(len(rows))
+    for label, field in MARKS.items():
+        axis.plot([getattr(row, field).per_s for row in rows], places, "o", label=label)
+    axis.set_yticks(places, [row.task for row in rows])
+    axis.set(xlabel="a second", xscale="log", ylim=(len(rows) - 0.5, -0.5))
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(MARKS))
+
+
+def _curve(axis: Any, vectors: Sequence[VectorFigures]) -> None:
+    counts = [row.workers for row in vectors]
+    axis.plot(counts, [row.frames_per_s for row in vectors], "o-")
+    axis.set(xlabel="worker processes", ylabel="frames a second, all together")
+    axis.set_ylim(0, 1.1 * max(row.frames_per_s for row in vectors))
+    axis.set_xticks(counts)
+    axis.set_title(vectors[0].task)
+    axis.grid(alpha=0.3)
+
+
+COLUMNS = ("task", "steps/s", "pictures/s", "frames/s", "rendering", "plain")
+NOTES = """\
+steps/s: control steps without pictures. pictures/s: RGB alone. frames/s: control steps, each with
+picture and true mask; rendering: its share of their time. In brackets: for a second of CPU time.
+plain: pictures/s by those of a plain mujoco.Renderer, which draws the same in turn."""
+
+
+def sim(bench: OmitArgPrefixes[SimBench]) -> None:
+    """Steps and frames a second of each task, and of copies in worker processes."""
+    from sim_bridge.bench.masker import figure_class
+
+    figure_class()  # a missing one is better told now than when all is measured
+    names = check(bench)
+    folder = Path(bench.out or f"runs/bench_sim_{datetime.now():%Y%m%d_%H%M%S}").expanduser()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is not empty, or no folder; name a new folder with --out")
+    console = Console()
+    with console.status("tasks") as status:
+        rows = []
+        for name in names:
+            status.update(name)
+            rows.append(measure(name, bench))
+        vectors = []
+        for workers in bench.workers:
+            status.update(f"{bench.vector_task}, {workers} workers")
+            vectors.append(measure_vector(bench.vector_task, workers, bench))
+    results = {
+        "bench": asdict(bench),
+        "tasks": [row.to_json() for row in rows],
+        "vector": [asdict(row) for row in vectors],
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": len(os.sched_getaffinity(0)),
+            "opengl": os.environ.get("MUJOCO_GL", ""),
+        },
+    }
+    write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    with replacing(folder / "speed.png") as temporary:
+        draw(rows, vectors, temporary)
+    show(rows, vectors, bench, console)
+    console.print(f"results.json and speed.png are in {folder}", soft_wrap=True)
+
+
+def check(bench: SimBench) -> tuple[str, ...]:
+    """:return: the tasks to measure. :raises ConfigError: one cannot be measured so."""
+    from sim_bridge.perturbations.grammar import make_perturbation
+    from sim_bridge.task import tasks
+
+    names = bench.tasks or tasks.names()
+    for name in (*names, *([bench.vector_task] if bench.workers else [])):
+        tasks.get(name)
+        make_perturbation(bench.perturb, name)
+    return names
+
+
+def show(
+    rows: list[SimFigures], vectors: list[VectorFigures], bench: SimBench, console: Console
+) -> None:
+    """The tables."""
+    look = f"{bench.size} px, {'with' if bench.shadows else 'no'} shadows, {bench.perturb}"
+    table = Table(title=look, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in COLUMNS:
+        table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.task,
+            str(row.steps),
+            str(row.pictures),
+            str(row.frames),
+            f"{row.rendering_share:.0%}",
+            f"{row.plain_ratio:.2f} ({row.plain_cpu_ratio:.2f})",
+        )
+    print_table(table)
+    console.print(NOTES, highlight=False, soft_wrap=True)
+    if vectors:
+        copies = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in (f"workers, {bench.vector_task}", "frames/s", "times one"):
+            copies.add_column(heading, justify="right")
+        for vector in vectors:
+            times = vector.frames_per_s / vectors[0].frames_per_s * vectors[0].workers
+            copies.add_row(str(vector.workers), f"{vector.frames_per_s:.0f}", f"{times:.2f}")
+        console.print(copies)

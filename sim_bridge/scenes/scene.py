@@ -1,0 +1,125 @@
+"""A task as it is made to look: the one source of pictures for bridge, training and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from samg_ros.errors import SimulationError
+from sim_bridge.perturbations.backgrounds import composite
+from sim_bridge.perturbations.grammar import Perturbation, make_perturbation
+from sim_bridge.task import StepResult, Task, TaskSpec, check_seed, make_task
+
+
+@dataclass(frozen=True)
+class SceneFrame:
+    """One camera picture. ``stamp_ns`` is simulated time since the reset.
+
+    :param rgb: uint8 [H, W, 3], what the camera sees.
+    :param targets: uint8 [H, W], 0 or 1 + the index in ``TaskSpec.targets``.
+    :param step: control steps since the reset.
+    :param fovy_rad: the camera's vertical field of view.
+    :param depth: float32 [H, W], m along the camera's axis to what the simulator has there, as if
+        no clip or photograph were behind it; infinite where nothing is. None if not asked for.
+    """
+
+    rgb: np.ndarray
+    targets: np.ndarray
+    stamp_ns: int
+    step: int
+    fovy_rad: float
+    depth: np.ndarray | None = None
+
+
+class Scene:
+    """Binds a task to a perturbation that advances with it; owns the task.
+
+    :param perturbation: None shows the task as it is; see
+        :func:`sim_bridge.perturbations.grammar.make_perturbation`.
+    """
+
+    def __init__(self, task: Task, perturbation: Perturbation | None = None) -> None:
+        self.task = task
+        self._perturbation = perturbation or Perturbation()
+        self._seed = 0
+        self._last: StepResult | None = None
+
+    def reset(self, seed: int) -> StepResult:
+        """Begin the episode of ``seed``, and what the perturbation shows in it.
+
+        :raises SimulationError: bad seed. :raises ImageError: a clip cannot be read any more.
+        """
+        check_seed(seed)
+        self._perturbation.reset(seed)
+        self._last = self.task.reset(seed)
+        self._seed = seed
+        return self._last
+
+    def perturb(self, perturbation: Perturbation) -> None:
+        """Look like this from the next picture on, as if it had been so since the reset.
+
+        :raises ImageError: a clip cannot be read any more; then everything stays as it is.
+        """
+        perturbation.reset(self._seed)
+        self._perturbation = perturbation
+
+    def step(self, action: np.ndarray) -> StepResult:
+        """:param action: float [A] in [-1, 1]. :raises SimulationError: see ``Task.step``."""
+        self._last = self.task.step(action)
+        return self._last
+
+    def observe(
+        self, camera: str | None = None, *, with_depth: bool = False, hide: Collection[str] = ()
+    ) -> SceneFrame:
+        """Render the current state. Changes nothing, so it may be called any number of times.
+
+        :param camera: ``spec.default_camera`` where None. :param with_depth: render depth too.
+        :param hide: targets that are painted over with the picture behind, where there is one.
+        :raises SimulationError: before the first reset, unknown camera, or closed.
+        """
+        if self._last is None:
+            raise SimulationError("there is nothing to observe yet; call reset(seed) first")
+        task, backdrop = self.task, self._perturbation.backdrop
+        task.look = self._perturbation.look
+        rgb, targets = task.render(camera), task.segmentation(camera)
+        if backdrop:
+            hidden = [i + 1 for i, name in enumerate(task.spec.targets) if name in hide]
+            targets = np.where(np.isin(targets, hidden), 0, targets).astype(np.uint8)
+            covered = targets == 0
+            if backdrop.keeps_floor:
+                covered &= task.backdrop(camera)
+            behind = backdrop.background.frame(self._last.step, *targets.shape)
+            rgb = composite(rgb, ~covered, behind)
+        return SceneFrame(
+            rgb=rgb,
+            targets=targets,
+            stamp_ns=round(self._last.time_s * 1e9),
+            step=self._last.step,
+            fovy_rad=task.camera_fovy_rad(camera),
+            depth=task.depth(camera) if with_depth else None,
+        )
+
+    def close(self) -> None:
+        """Close the task; closing twice does nothing."""
+        self.task.close()
+
+
+def make_scene(
+    task: str, *, height: int, width: int, shadows: bool = False, perturb: str = "none"
+) -> Scene:
+    """The task called ``task`` under a perturbation's text; for one process or each of many.
+
+    :raises ConfigError: unknown task, or a perturbation that cannot be used.
+    :raises SimulationError: the simulator cannot start.
+    """
+    perturbation = make_perturbation(perturb, task)
+    return Scene(make_task(task, height=height, width=width, shadows=shadows), perturbation)
+
+
+def world_of(task: str) -> TaskSpec:
+    """What a simulated task says of itself. :raises SamgError: it cannot be made."""
+    made = make_task(task, height=64, width=64)
+    made.close()
+    return made.spec
