@@ -34,7 +34,7 @@ from sim_bridge.scenes.views import WorkerView, make_mask_source
 from sim_bridge.task import TaskSpec
 
 TASK = "toy_block"
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[2]
 
 # Trains with the configuration that smoke_config gives, and kills itself at frame 500, between
 # two checkpoints, in the middle of its episodes. Tells its workers' process ids before.
@@ -94,7 +94,7 @@ def test_it_learns(tmp_path: Path) -> None:
 
 def test_killed_and_resumed_equals_uninterrupted(whole: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    path = os.pathsep.join([str(HERE), str(HERE.parent.parent)])
+    path = os.pathsep.join([str(TESTS / "fixtures"), str(TESTS.parent)])
     environment = os.environ | {"PYTHONPATH": path}
     killed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert killed.returncode == -signal.SIGKILL, killed.stderr

@@ -22,7 +22,7 @@ from sim_bridge.perturbations.grammar import (
     supported,
 )
 
-DMC_GB = Path(__file__).parents[3] / "shared" / "data" / "dmc_gb"
+DMC_GB = Path(__file__).parents[4] / "shared" / "data" / "dmc_gb"
 BENCHMARK = {
     f"{kind}_{what}"
     for kind, whats in {

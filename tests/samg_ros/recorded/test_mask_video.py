@@ -115,7 +115,9 @@ class TestVideo:
             samg_ros.masking.build.build_masker = lambda *_: Killed()
             cli.main({[str(a) for a in arguments]!r} + ["--batch", "2"])
         """
-        paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+        paths = os.pathsep.join(
+            [str(Path(__file__).parents[2] / "fixtures"), *filter(None, sys.path)]
+        )
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(script)],
             env={**os.environ, "PYTHONPATH": paths},

@@ -24,7 +24,7 @@ from sim_bridge.perturbations.grammar import make_perturbation, perturbations, s
 from sim_bridge.scenes.preview import clip_folder, name_of, previews, settings, with_clips
 from sim_bridge.task import make_task, tasks
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 SIZE = 48
 
 
