@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from policies.base import Observation, Policy
+from policies.episode import EpisodeRecord
 from policies.pictures import BatchPictures
 from sim_bridge.scenes.scene import Scene
 from sim_bridge.scenes.vector import VectorScenes
@@ -19,22 +20,10 @@ from sim_bridge.task import StepResult, Task
 
 
 @dataclass(frozen=True)
-class EpisodeResult:
-    """One episode. ``success`` is None for tasks that only have a return; ``success_step`` is the
-    control step of the success, None without one; ``episode_return`` sums rewards to the end of
-    the episode, which success ends."""
-
-    seed: int
-    success: bool | None
-    success_step: int | None
-    episode_return: float
-
-
-@dataclass(frozen=True)
 class EpisodeResults:
     """Results of several episodes, in the order of their seeds."""
 
-    episodes: tuple[EpisodeResult, ...]
+    episodes: tuple[EpisodeRecord, ...]
 
     @property
     def success_rate(self) -> float:
@@ -65,7 +54,7 @@ def evaluate_states(
     :param act: state, float64 [S], to action, float [A].
     """
 
-    def episode(seed: int) -> EpisodeResult:
+    def episode(seed: int) -> EpisodeRecord:
         return _run(seed, task.reset(seed), task.step, lambda result: act(result.state))
 
     return EpisodeResults(tuple(episode(seed) for seed in seeds))
@@ -77,7 +66,7 @@ def robot_joints(task: Task) -> np.ndarray:
     return task.joint_state().position[index].astype(np.float32)
 
 
-def _episode(policy: Policy, scene: Scene, mask_source: MaskSource, seed: int) -> EpisodeResult:
+def _episode(policy: Policy, scene: Scene, mask_source: MaskSource, seed: int) -> EpisodeRecord:
     def act(_: StepResult) -> np.ndarray:
         image = mask_source(scene.observe(policy.spec.camera))
         return policy.act(Observation(image, robot_joints(scene.task)))
@@ -92,13 +81,12 @@ def _run(
     result: StepResult,
     step: Callable[[np.ndarray], StepResult],
     act: Callable[[StepResult], np.ndarray],
-) -> EpisodeResult:
+) -> EpisodeRecord:
     episode_return = 0.0
     while not (result.done or result.success):
         result = step(act(result))
         episode_return += result.reward
-    success_step = result.step if result.success else None
-    return EpisodeResult(seed, result.success, success_step, episode_return)
+    return EpisodeRecord(seed, result.success, result.step, episode_return)
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -133,10 +121,10 @@ def _together(
     pictures: BatchPictures,
     frame_stack: int,
     seeds: Sequence[int],
-) -> list[EpisodeResult]:
+) -> list[EpisodeRecord]:
     """At most as many episodes as there are scenes, side by side, in the first of them."""
     count = len(seeds)
-    done: dict[int, EpisodeResult] = {}
+    done: dict[int, EpisodeRecord] = {}
     returns = [0.0] * count
     idle = [None] * (len(scenes) - count)
     scenes.reset([*seeds, *idle])
@@ -150,8 +138,8 @@ def _together(
             result = state.result
             returns[index] += result.reward
             if result.done or result.success:
-                step = result.step if result.success else None
-                done[index] = EpisodeResult(seeds[index], result.success, step, returns[index])
+                record = EpisodeRecord(seeds[index], result.success, result.step, returns[index])
+                done[index] = record
         stack = torch.cat([stack[:, 3:], pictures(scenes.pictures[:count])], 1)
     return [done[index] for index in range(count)]
 

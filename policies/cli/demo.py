@@ -74,17 +74,17 @@ def summarize(
     config: DemoConfig, folder: Path, weights: dict, memory: dict, seconds: float
 ) -> dict:
     """Read the bag back, write pictures and ``summary.json``. :return: the summary."""
-    from policies.pipeline.report import counts_of, draw, episodes_of
+    from policies.pipeline.report import counts_of, draw, episodes_of, told
 
     bag, sheet, video = folder / "bag", folder / "contact_sheet.png", folder / "episode.mp4"
-    episodes = episodes_of(bag)
+    episodes = [told(number, record) for number, record in enumerate(episodes_of(bag))]
     draw(bag, sheet, video)
-    successes = [e.success for e in episodes if e.success is not None]
+    successes = [e["success"] for e in episodes if e["success"] is not None]
     summary = {
         "config": asdict(config),
-        "episodes": [episode.to_json() for episode in episodes],
+        "episodes": episodes,
         "successes": sum(successes) if successes else None,
-        "mean_iou": sum(e.mean_iou for e in episodes) / len(episodes),
+        "mean_iou": sum(e["mean_iou"] for e in episodes) / len(episodes),
         "seconds": round(seconds, 1),
         "peak_memory_mb": memory,
         "weights": weights,

@@ -17,9 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional
 
+from policies.episode import EpisodeRecord
 from policies.eval.config import EvalConfig, command
 from policies.eval.drive import drive, settings_of
-from policies.eval.folder import EpisodeRecord, EvalFolder
+from policies.eval.folder import EvalFolder
 from policies.eval.prepare import Prepared, prepare
 from policies.eval.report.figures import draw
 from policies.eval.report.page import write_page

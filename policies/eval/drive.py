@@ -8,8 +8,9 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any, cast
 
+from policies.episode import Cell, Episode, EpisodeRecord
 from policies.eval.config import SAMG, EvalConfig, settings
-from policies.eval.folder import Cell, Episode, EpisodeRecord, EvalFolder
+from policies.eval.folder import EvalFolder
 from policies.eval.prepare import Prepared, look_files, prepare, weight_files
 from policies.eval.runner import Runner, World, make_scenes
 from samg_ros.errors import ConfigError, SamgError, SimulationError

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from policies.base import Policy
+from policies.episode import Cell, Episode
 from policies.eval.config import SAMG, TASK, EvalConfig
-from policies.eval.folder import Cell, Episode
 from policies.eval.runner import World
 from policies.fit import Robot, check_fit
 from policies.registry import load_policy

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
 from policies.base import Observation, Policy
+from policies.episode import Episode, EpisodeRecord
 from policies.eval.config import SAMG
-from policies.eval.folder import Episode, EpisodeRecord
 from samg_ros.masking.result import FrameMask, LostBehaviour, LostFrames, MaskSource
+from samg_ros.masking.scores import iou
 from sim_bridge.scenes.scene import SceneFrame
 from sim_bridge.scenes.vector import CopyState, VectorScenes
 from sim_bridge.scenes.views import FrameAndTruth, eval_scene, make_mask_source, masked, parted
@@ -42,11 +44,11 @@ class Sight:
         if found is None:
             return self._source(frame)
         mask = self._lost(found.mask, found.lost)
-        self._ious.append(_iou(mask, frame.targets > 0))
+        self._ious.append(iou(mask, frame.targets > 0))
         self._found.append(found.status == "found")
         return masked(frame.rgb, mask)
 
-    def scores(self) -> dict[str, float | None]:
+    def scores(self) -> dict[str, Any]:
         """``mean_iou``, ``min_iou`` and ``found`` of an ``EpisodeRecord``."""
         if not self._ious:
             return {"mean_iou": None, "min_iou": None, "found": None}
@@ -69,12 +71,6 @@ def pictures(
         found = dict(zip(asked, masks, strict=True))
     pairs = zip(sights, frames, strict=True)
     return [sight.picture(frame, found.get(i)) for i, (sight, frame) in enumerate(pairs)]
-
-
-def _iou(mask: np.ndarray, truth: np.ndarray) -> float:
-    """:param mask: bool [H, W]. :param truth: bool [H, W]. :return: 1 where both are empty."""
-    union = (mask | truth).sum()
-    return float((mask & truth).sum() / union) if union else 1.0
 
 
 @dataclass(frozen=True)
@@ -196,10 +192,11 @@ class _Running:
         """What is kept of it."""
         result = self._state.result
         return EpisodeRecord(
-            self._episode,
+            self._episode.seed,
             success=None if result.success is None else bool(result.success),
             steps=result.step,
             episode_return=float(self._return),
             learned_from=self._policy.spec.mask,
+            cell=self._episode.cell,
             **self.sight.scores(),
         )

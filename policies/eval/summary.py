@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from policies.episode import Cell, EpisodeRecord
 from policies.eval.config import CLEAN, MASKS
-from policies.eval.folder import Cell, EpisodeRecord
 from samg_ros.errors import ConfigError
 from samg_ros.statistics import RESAMPLES, Interval
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from policies.episode import Cell, Episode, EpisodeRecord
 from policies.eval.config import SAMG
-from policies.eval.folder import Cell, Episode, EpisodeRecord, EvalFolder
+from policies.eval.folder import EvalFolder
 from policies.eval.prepare import Prepared
 from policies.pipeline.processes import Processes
-from policies.pipeline.report import EpisodeReport, episodes_of
+from policies.pipeline.report import episodes_of
 from policies.pipeline.simulated import MASK_SOURCES, DemoConfig, conduct, nodes
 from samg_ros.errors import BagError, ConfigError, SamgError
 from samg_ros.masking.config import MaskerConfig
@@ -77,7 +78,7 @@ class Recordings:
         """A place for the next one."""
         return next(place for place in self._places() if not place.exists())
 
-    def reports(self) -> Iterator[EpisodeReport]:
+    def records(self) -> Iterator[EpisodeRecord]:
         """The episodes of all runs, ended or not; of recordings that can be read."""
         for place in self._places():
             if not place.exists():
@@ -95,29 +96,20 @@ def recorded(prepared: Prepared, left: list[Episode], runs: Recordings) -> list[
     """Of the episodes that are left, those that have been recorded to their end."""
     wanted = {episode.seed: episode for episode in left}
     found = {}
-    for seen in runs.reports():
+    for seen in runs.records():
         episode = wanted.get(seen.seed)
-        if episode is None or seen.timed_out:
+        if episode is None or (seen.timing and seen.timing.timed_out):
             continue
         if seen.success or seen.steps >= prepared.specs[episode.cell.task].episode_steps:
-            cell = episode.cell
-            learned_from = prepared.policies[cell.task, cell.policy].spec.mask
-            found[seen.seed] = record_of(episode, seen, learned_from)
+            found[seen.seed] = _placed(seen, episode.cell, prepared)
     return list(found.values())
 
 
-def record_of(episode: Episode, seen: EpisodeReport, learned_from: str) -> EpisodeRecord:
-    """What the bridge and the masks in a recording tell of an episode."""
-    by_samg = episode.cell.mask == SAMG
-    return EpisodeRecord(
-        episode,
-        success=seen.success,
-        steps=seen.steps,
-        episode_return=seen.return_,
-        learned_from=learned_from,
-        mean_iou=seen.mean_iou if by_samg else None,
-        min_iou=seen.min_iou if by_samg else None,
-    )
+def _placed(seen: EpisodeRecord, cell: Cell, prepared: Prepared) -> EpisodeRecord:
+    """A recorded episode as one of an evaluation: masks that are not SAM-G's are not scored."""
+    learned_from = prepared.policies[cell.task, cell.policy].spec.mask
+    placed = replace(seen, cell=cell, learned_from=learned_from, timing=None)
+    return placed if cell.mask == SAMG else replace(placed, mean_iou=None, min_iou=None)
 
 
 def consecutive(episodes: list[Episode]) -> list[list[Episode]]:

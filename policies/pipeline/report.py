@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from policies.episode import EpisodeRecord, Timing
 from policies.pipeline.recording import (
     COMMAND,
     EPISODE,
@@ -22,49 +24,34 @@ from policies.pipeline.recording import (
 )
 from samg_ros.errors import BagError
 from samg_ros.io.contact_sheet import draw_overlay
+from samg_ros.masking.scores import iou
 
 VIDEO_FPS = 12.0
 SHEET_ROWS = 8
 COLUMNS = ("raw", "masked", "overlay", "truth")
 
 
-@dataclass(frozen=True)
-class EpisodeReport:
-    """One episode. ``iou`` is the masks' against the simulator's own segmentation, per frame.
-
-    ``success`` is None for tasks that only have a return. Latency is from publishing a frame to
-    receiving its command, in the bridge.
-    """
-
-    episode: int
-    seed: int
-    success: bool | None
-    steps: int
-    return_: float
-    timed_out: bool
-    mean_iou: float
-    min_iou: float
-    frames_per_s: float
-    latency_p50_ms: float
-    latency_p95_ms: float
-
-    def to_json(self) -> dict:
-        """The fields, with ``return`` under its own name."""
-        fields = asdict(self)
-        fields["return"] = fields.pop("return_")
-        return fields
-
-
-def episodes_of(bag: Path) -> list[EpisodeReport]:
+def episodes_of(bag: Path) -> list[EpisodeRecord]:
     """Figures of every episode in a bag that was recorded from the pipeline."""
     with Recording(bag) as recording:
-        ious = {stamp: _iou(group) for stamp, group in recording.groups(MASK, TRUTH)}
+        ious = {
+            stamp: iou(pixels(group[MASK]) > 0, pixels(group[TRUTH]) > 0)
+            for stamp, group in recording.groups(MASK, TRUTH)
+        }
         steps: dict[int, list[tuple[int, int, dict[str, str]]]] = {}
         for _, received_ns, message in recording.messages(EPISODE):
             values = {pair.key: pair.value for pair in message.status[0].values}
             row = (stamp_ns(message), received_ns, values)
             steps.setdefault(int(values["episode"]), []).append(row)
-    return [_report(rows, ious) for rows in steps.values()]
+    return [_record(rows, ious) for rows in steps.values()]
+
+
+def told(number: int, record: EpisodeRecord) -> dict[str, Any]:
+    """A recorded episode as one flat table. :param number: of the episode in its bag."""
+    kept = ("seed", "success", "steps", "mean_iou", "min_iou")
+    timing = {} if record.timing is None else asdict(record.timing)
+    own = {name: getattr(record, name) for name in kept}
+    return {"episode": number, **own, "return": record.episode_return, **timing}
 
 
 def draw(bag: Path, sheet: Path, video: Path) -> None:
@@ -100,30 +87,26 @@ def counts_of(bag: Path) -> dict[str, int]:
         return {**recording.counts(), "frames_with_equal_stamps": complete}
 
 
-def _iou(group: dict) -> float:
-    mask, truth = pixels(group[MASK]) > 0, pixels(group[TRUTH]) > 0
-    union = (mask | truth).sum()
-    return float((mask & truth).sum() / union) if union else 1.0
-
-
-def _report(rows: list, ious: dict[int, float]) -> EpisodeReport:
+def _record(rows: list, ious: dict[int, float]) -> EpisodeRecord:
     last = rows[-1][2]
     latencies = [float(values["latency_ms"]) for _, _, values in rows[1:]] or [np.nan]
     seen = [ious[stamp] for stamp, _, _ in rows if stamp in ious] or [np.nan]
     seconds = (rows[-1][1] - rows[0][1]) / NS_PER_S
     p50, p95 = np.nanpercentile(latencies, [50, 95])
-    return EpisodeReport(
-        episode=int(last["episode"]),
+    steps = int(last["step"])
+    return EpisodeRecord(
         seed=int(last["seed"]),
         success=None if last["success"] == "" else last["success"] == "1",
-        steps=int(last["step"]),
-        return_=float(last["return"]),
-        timed_out=last["timed_out"] == "1",
+        steps=steps,
+        episode_return=float(last["return"]),
         mean_iou=float(np.mean(seen)),
         min_iou=float(np.min(seen)),
-        frames_per_s=int(last["step"]) / seconds if seconds > 0 else 0.0,
-        latency_p50_ms=float(p50),
-        latency_p95_ms=float(p95),
+        timing=Timing(
+            frames_per_s=steps / seconds if seconds > 0 else 0.0,
+            latency_p50_ms=float(p50),
+            latency_p95_ms=float(p95),
+            timed_out=last["timed_out"] == "1",
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from policies.eval.folder import Cell, EpisodeRecord
+from policies.episode import Cell, EpisodeRecord
 from policies.eval.summary import Row, base_of, by_combination
 from samg_ros.errors import ConfigError
 from samg_ros.io.atomic import replacing

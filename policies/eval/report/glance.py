@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from policies.episode import Cell, EpisodeRecord
 from policies.eval.config import CLEAN, SAMG
-from policies.eval.folder import Cell, EpisodeRecord
 from policies.eval.report.table import interval, markdown
 from policies.eval.summary import Row, by_combination, score_ratio
 from samg_ros.statistics import Interval

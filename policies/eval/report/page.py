@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from policies.episode import Cell, Episode, EpisodeRecord
 from policies.eval.config import CLEAN, SAMG
-from policies.eval.folder import EPISODES, Cell, Episode, EpisodeRecord, read_config, read_episodes
+from policies.eval.folder import EPISODES, read_config, read_episodes
 from policies.eval.report.figures import draw, failures
 from policies.eval.report.glance import (
     WEAK,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from policies.eval.folder import Cell
+from policies.episode import Cell
 from policies.eval.summary import Overall, Row
 from samg_ros.statistics import Interval
 

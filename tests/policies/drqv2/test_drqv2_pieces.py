@@ -11,8 +11,9 @@ import torch
 from masking_fixtures import features_of, random_dino, random_sam2, segmenter_of, two_targets
 
 from policies.drqv2.run import score_of
+from policies.episode import EpisodeRecord
 from policies.pictures import SamgPictures
-from policies.rollout import EpisodeResult, EpisodeResults
+from policies.rollout import EpisodeResults
 from policies.training.curves import Curves, read_curves
 from samg_ros.errors import ConfigError
 from samg_ros.masking.config import MaskerConfig
@@ -23,14 +24,14 @@ from sim_bridge.scenes.views import area_resize
 @pytest.mark.parametrize(
     ("better", "worse"),
     [
-        ([(True, 5, 1.0), (False, None, 9.0)], [(False, None, 90.0), (False, None, 90.0)]),
+        ([(True, 5, 1.0), (False, 9, 9.0)], [(False, 9, 90.0), (False, 9, 90.0)]),
         ([(True, 5, 1.0)], [(True, 9, 70.0)]),
-        ([(None, None, 5.0)], [(None, None, 4.0)]),
+        ([(None, 9, 5.0)], [(None, 9, 4.0)]),
     ],
 )
 def test_what_makes_an_agent_the_best(better: list, worse: list) -> None:
     def results(episodes: list) -> EpisodeResults:
-        return EpisodeResults(tuple(EpisodeResult(0, *values) for values in episodes))
+        return EpisodeResults(tuple(EpisodeRecord(0, *values) for values in episodes))
 
     assert score_of(results(better)) > score_of(results(worse))
 

@@ -27,9 +27,9 @@ from eval_fixtures import (
     white_masks,
 )
 
+from policies.episode import Cell, Episode, EpisodeRecord
 from policies.eval import drive
 from policies.eval.config import EvalConfig, command, settings
-from policies.eval.folder import Cell, Episode, EpisodeRecord
 from policies.eval.prepare import prepare
 from policies.eval.runner import Runner
 from policies.rollout import evaluate
@@ -145,7 +145,7 @@ def test_a_world_that_dies_ends_the_run_with_the_reason() -> None:
 
 
 def test_records_survive_as_json() -> None:
-    record = EpisodeRecord(Episode(CELL, 3), True, 28, 73.5, 0.9, 0.8, 1.0)
+    record = EpisodeRecord(3, True, 28, 73.5, 0.9, 0.8, 1.0, cell=CELL)
     table = json.loads(json.dumps(record.to_json()))
     assert EpisodeRecord.from_json(table) == record
     for broken in ({**table, "seed": "3"}, {**table, "more": 1}, {"task": DOOR}, [1, 2]):
@@ -233,14 +233,14 @@ def test_ray_spreads_units_and_keeps_them_as_they_come(
         asked.append((config, [episode.seed for episode in unit]))
         if config.masks == ("black",):
             raise SamgError("the machine has no light")
-        return [EpisodeRecord(episode, True, 1, 1.0) for episode in unit]
+        return [EpisodeRecord(episode.seed, True, 1, 1.0, cell=episode.cell) for episode in unit]
 
     monkeypatch.setattr(drive, "run_unit", run_unit)
     config = EvalConfig(masks=("oracle", "black"), perturb=("none",), episodes=7, ray="here:1")
     prepared = prepare(config)
     told: list[EpisodeRecord] = []
     with open_folder(tmp_path / "run", config) as folder:
-        folder.append(EpisodeRecord(Episode(CELL, 0), True, 1, 1.0))
+        folder.append(EpisodeRecord(0, True, 1, 1.0, cell=CELL))
         problems = drive.drive_ray(prepared, MaskerConfig(), folder, told.append)
         assert len(folder.records) == 7 and len(told) == 6
     assert ray.address == "here:1" and {option["num_gpus"] for option in ray.options} == {0}

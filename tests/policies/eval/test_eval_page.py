@@ -14,8 +14,8 @@ from eval_fixtures import (  # noqa: F401 - few_draws is a fixture
     success_records,
 )
 
+from policies.episode import Cell
 from policies.eval.config import EvalConfig
-from policies.eval.folder import Cell
 from policies.eval.report.page import write_page
 from samg_ros.cli import main
 from samg_ros.errors import ConfigError

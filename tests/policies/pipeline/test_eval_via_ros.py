@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from harness import private_environment
 
-from policies.eval.folder import EpisodeRecord, read_episodes
+from policies.episode import EpisodeRecord
+from policies.eval.folder import read_episodes
 from policies.pipeline import evaluate
 from samg_ros.cli import main
 
