@@ -11,8 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 
 def machine() -> dict[str, Any]:
     """Processor, cores that may be used, GPU, and the versions that figures depend on."""
@@ -50,6 +48,8 @@ def single_thread() -> Iterator[None]:
     Threads cost small tensors more in waiting than they save (measured for a student network: 375
     against 17 inferences a second on two contended cores), but large models need them all.
     """
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -10,13 +10,10 @@ import numpy as np
 from samg_ros.errors import SimulationError
 from samg_ros.registry import Registry
 from samg_ros.robot import CommandMode, action_to_command, command_to_action
+from sim_bridge.render import CAMERA_SIZE as CAMERA_SIZE
 
 if TYPE_CHECKING:
     from sim_bridge.render.stage import Edit
-
-
-CAMERA_SIZE = 256
-"""Side of the camera's picture that policies are for, in pixels."""
 
 
 @dataclass(frozen=True)

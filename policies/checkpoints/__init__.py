@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sim_bridge.experts.state import shipped_teachers
+from sim_bridge.experts import shipped_teachers
 
 _RAW, _TEACHER = "_raw", "_teacher"
 

@@ -10,28 +10,26 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional
 
-from policies.episode import EpisodeRecord
 from policies.eval.config import EvalConfig, command
-from policies.eval.drive import drive, settings_of
-from policies.eval.folder import EvalFolder
-from policies.eval.prepare import Prepared, prepare
-from policies.eval.report.figures import draw
-from policies.eval.report.page import write_page
-from policies.eval.report.table import interval, overall_table, results_table
-from policies.eval.summary import Row, overall, rliable, rows_of
-from samg_ros.io.atomic import write_text
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.parameters import documented, parameter
 
-Report = Callable[[EpisodeRecord], None]
-Driver = Callable[[Prepared, MaskerConfig, EvalFolder, Report], list[str]]
+if TYPE_CHECKING:  # what --help has no need of, torch above all, takes seconds to import
+    from rich.console import Console
+    from rich.table import Table
+
+    from policies.episode import EpisodeRecord
+    from policies.eval.folder import EvalFolder
+    from policies.eval.prepare import Prepared
+    from policies.eval.summary import Row
+
+    Report = Callable[[EpisodeRecord], None]
+    Driver = Callable[[Prepared, MaskerConfig, EvalFolder, Report], list[str]]
 
 
 @documented
@@ -48,6 +46,13 @@ def evaluate(config: OmitArgPrefixes[EvalConfig], masker: OmitArgPrefixes[Masker
 
     `samg eval report FOLDER...` writes a page of several runs.
     """
+    from rich.console import Console
+
+    from policies.eval.drive import settings_of
+    from policies.eval.folder import EvalFolder
+    from policies.eval.prepare import prepare
+    from policies.eval.summary import rliable, rows_of
+
     console = Console(file=sys.stderr if config.json else sys.stdout, soft_wrap=True)
     rliable()  # what is missing must not show only at the end
     prepared = prepare(config)
@@ -80,11 +85,18 @@ def driver(prepared: Prepared) -> Driver:
 
         connect(prepared.config.ray)
         return drive_ray
+    from policies.eval.drive import drive
+
     return drive
 
 
 def write_results(path: Path, records: list[EpisodeRecord], problems: list[str]) -> dict:
     """Write ``results.json``, ``results.md`` and ``results.png``. :return: the first."""
+    from policies.eval.report.figures import draw
+    from policies.eval.report.table import overall_table, results_table
+    from policies.eval.summary import overall, rows_of
+    from samg_ros.io.atomic import write_text
+
     rows, together = rows_of(records), overall(records)
     summary = {
         "rows": [asdict(row) for row in rows],
@@ -100,6 +112,10 @@ def write_results(path: Path, records: list[EpisodeRecord], problems: list[str])
 
 def screen_table(rows: list[Row]) -> Table:
     """The most of ``results.md`` that a screen has room for."""
+    from rich.table import Table
+
+    from policies.eval.report.table import interval
+
     table = Table(box=None)
     for heading in ("task", "policy", "masks", "look", "success or return", "of clean", "IoU"):
         table.add_column(heading, overflow="fold")
@@ -126,6 +142,14 @@ def progress(console: Console, planned: int, there: int) -> Iterator[Report]:
     if not console.is_terminal:
         yield tell
         return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.description}"), console=console) as bars:
         bar = bars.add_task("", total=planned, completed=there)
@@ -144,6 +168,8 @@ def main(argv: list[str]) -> int:
     """Run ``samg eval``, or ``samg eval report``. :return: 0 when every episode was run."""
     if argv[:1] == ["report"]:
         asked = tyro.cli(PageConfig, prog="samg eval report", args=argv[1:])
+        from policies.eval.report.page import write_page
+
         write_page([Path(folder).expanduser() for folder in asked.folders], Path(asked.page))
         print(f"wrote {asked.page}")
         return 0

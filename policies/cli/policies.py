@@ -7,14 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from policies.checkpoints import acting, shipped
 from samg_ros.errors import CheckpointError
-from samg_ros.io.checkpoint import load_checkpoint
-from samg_ros.io.progress import print_table
 
 # What scores are of, in the order in which people read them, and how files call it.
 SOURCES = {
@@ -39,6 +33,8 @@ class Scores:
 
 def scores_of(name: str, path: Path) -> Scores:
     """:raises CheckpointError: it cannot be used."""
+    from samg_ros.io.checkpoint import load_checkpoint
+
     told = dict(load_checkpoint(path).record.scores)
     is_return = any(key.endswith("_return") for key in told)
     ending = "_return" if is_return else ""
@@ -84,13 +80,18 @@ def main(argv: list[str]) -> int:
     if name:
         print(json.dumps(described(name), indent=2))
         return 0
+    from rich import box
+    from rich.table import Table
+
+    from samg_ros.io.progress import print_table
+
     table = Table(title="Policies", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in headings():
         table.add_column(heading, justify="left" if heading in ("policy", "score") else "right")
     for scores in shipped_scores():
         table.add_row(*cells(scores))
     print_table(table)
-    Console().print(NOTES, highlight=False, soft_wrap=True)
+    print(NOTES)
     return 0
 
 
@@ -99,6 +100,8 @@ def described(name: str) -> dict:
 
     :raises CheckpointError: neither one that ships nor a checkpoint.
     """
+    from samg_ros.io.checkpoint import load_checkpoint
+
     path = shipped().get(name, Path(name))
     if not path.is_file():
         raise CheckpointError(

@@ -6,22 +6,17 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from tyro.conf import OmitArgPrefixes, Positional
 
 from policies.drqv2.config import DrQV2Config
-from policies.drqv2.run import train_drqv2
 from policies.student.config import DEFAULT_RECIPE, RECIPES, Recipe, StudentConfig
-from policies.student.train import train_student
 from policies.teacher.config import TeacherConfig
-from policies.teacher.train import train_teacher
-from policies.training.state_file import C, resumed
 
 Command = Callable[..., None]
+C = TypeVar("C", TeacherConfig, StudentConfig, DrQV2Config)
 
 
 def teacher_command(defaults: TeacherConfig) -> Command:
@@ -35,10 +30,12 @@ def teacher_command(defaults: TeacherConfig) -> Command:
 
         :param task: name of a task, for example cartpole_swingup.
         """
+        from policies.teacher.train import train_teacher
+
         rounds = config.imitation.iterations if config.expert else config.sac.rounds
         with _progress(f"teacher {task}", rounds) as report:
             path = train_teacher(task, config, report)
-        Console().print(f"wrote {path}", soft_wrap=True)
+        print(f"wrote {path}")
 
     return teacher
 
@@ -56,9 +53,11 @@ def student_command(defaults: StudentConfig) -> Command:
         :param task: name of a task, for example adroit_door.
         :param recipe: the kind of task that the other options' defaults are for.
         """
+        from policies.student.train import train_student
+
         with _progress(f"student {task}", config.iterations) as report:
             path = train_student(task, config, report)
-        Console().print(f"wrote {path}", soft_wrap=True)
+        print(f"wrote {path}")
 
     return student
 
@@ -71,9 +70,11 @@ def drqv2_command(defaults: DrQV2Config) -> Command:
 
         :param task: name of a task, for example cartpole_swingup.
         """
+        from policies.drqv2.run import train_drqv2
+
         with _progress(f"drqv2 {task}", config.frames) as report:
             path = train_drqv2(task, config, report)
-        Console().print(f"wrote {path}", soft_wrap=True)
+        print(f"wrote {path}")
 
     return drqv2
 
@@ -92,7 +93,11 @@ def main(argv: list[str]) -> int:
     kind = argv[0] if argv else ""
 
     def defaults(name: str, cls: type[C], otherwise: C) -> C:
-        return resumed(cls, resume) if resume and name == kind else otherwise
+        if not resume or name != kind:
+            return otherwise
+        from policies.training.state_file import resumed
+
+        return resumed(cls, resume)
 
     recipe = RECIPES.get(named.recipe, RECIPES[DEFAULT_RECIPE])  # unknown ones are refused below
     commands: dict[str, Command] = {
@@ -108,6 +113,15 @@ def main(argv: list[str]) -> int:
 def _progress(title: str, rounds: int) -> Iterator[Callable[[int, str], None]]:
     """A bar over rounds, lines where nobody watches; what it yields is called after each round
     with its number and a line about it."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     console = Console()
     if not console.is_terminal:
         yield lambda done, line: console.print(f"{title} {done}/{rounds}: {line}")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from policies.drqv2.networks import DrQV2NetConfig
 from samg_ros.errors import ConfigError
 from samg_ros.parameters import documented, parameter, validate
-from sim_bridge.task import CAMERA_SIZE
+from sim_bridge.render import CAMERA_SIZE
+
+if TYPE_CHECKING:
+    from policies.drqv2.networks import DrQV2NetConfig
 
 
 @documented
@@ -117,6 +120,8 @@ class DrQV2Config:
 
     def network(self, actions: int) -> DrQV2NetConfig:
         """Sizes of the networks for a task with ``actions`` action values."""
+        from policies.drqv2.networks import DrQV2NetConfig
+
         return DrQV2NetConfig(
             image_size=self.image_size,
             frame_stack=self.frame_stack,

@@ -17,7 +17,8 @@ from policies.drqv2.config import DrQV2Config
 from policies.drqv2.policy import DrQV2Policy
 from policies.drqv2.training import DrQV2Training, TrainingStore
 from policies.pictures import BatchPictures, SamgPictures, WorkerPictures
-from policies.rollout import EVALUATION_SEEDS, VALIDATION_SEEDS, EpisodeResults, evaluate_batch
+from policies.rollout import EpisodeResults, evaluate_batch
+from policies.training import EVALUATION_SEEDS, VALIDATION_SEEDS
 from policies.training.curves import Curves, read_curves
 from policies.training.state_file import check_resumed
 from samg_ros.errors import ConfigError

@@ -22,7 +22,7 @@ from policies.drqv2.agent import METRICS, DrQV2Agent
 from policies.drqv2.config import DrQV2Config
 from policies.drqv2.replay import Replay, Rows
 from policies.pictures import BatchPictures
-from policies.rollout import training_seed
+from policies.training import training_seed
 from policies.training.state_file import StateFile
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.io.atomic import replacing

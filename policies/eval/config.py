@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from samg_ros.errors import ConfigError
-from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.result import LOST_BEHAVIOURS
+from samg_ros.masking.config import LOST_BEHAVIOURS, MaskerConfig
 from samg_ros.parameters import documented, parameter, validate
-from sim_bridge.perturbations.grammar import parse
-from sim_bridge.scenes.views import MASK_SOURCES
+from sim_bridge.scenes import MASKS as SIMULATED
 
 SAMG = "samg"
-MASKS = (SAMG, *MASK_SOURCES)
+MASKS = (SAMG, *SIMULATED)
 CLEAN = "none"
 TASK = "{task}"
 # What does not change any episode's result.
@@ -102,6 +100,8 @@ class EvalConfig:
 
 def look_name(text: str) -> str:
     """A look without this machine's folders, of which only the last is told."""
+    from sim_bridge.perturbations.grammar import parse
+
     terms = parse(text)
     for term in terms:
         if "/" in term.argument:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from policies.rollout import EVALUATION_SEEDS
+from policies.training import EVALUATION_SEEDS
 from samg_ros.errors import ConfigError
 from samg_ros.parameters import documented, parameter, validate
-from sim_bridge.task import CAMERA_SIZE
+from sim_bridge.render import CAMERA_SIZE
 
 
 @documented

@@ -22,11 +22,11 @@ from policies.base import policy_spec
 from policies.networks import StudentNet, StudentNetConfig
 from policies.pictures import training_views
 from policies.preprocessing import StudentPreprocessing
-from policies.rollout import training_seed
 from policies.student.config import StudentConfig
 from policies.student.dataset import Dataset, Drive, Episode, collect
 from policies.student.learner import StudentLearner
 from policies.student.policy import JointOffsets, StudentPolicy
+from policies.training import training_seed
 from policies.training.state_file import StateFile
 from samg_ros.errors import CheckpointError
 from samg_ros.io.atomic import replacing

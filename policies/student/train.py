@@ -8,10 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from policies.base import policy_spec
-from policies.rollout import EVALUATION_SEEDS, EpisodeResults, evaluate, evaluate_states
+from policies.rollout import EpisodeResults, evaluate, evaluate_states
 from policies.student.config import StudentConfig
 from policies.student.dagger import StudentStore, StudentTraining
 from policies.student.policy import JointOffsets, StudentPolicy
+from policies.training import EVALUATION_SEEDS
 from policies.training.state_file import check_resumed
 from samg_ros.io.checkpoint import TrainingRecord, load_checkpoint
 from samg_ros.io.run_folder import RunFolder, command_line, package_version

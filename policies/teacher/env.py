@@ -8,8 +8,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from policies.rollout import training_seed
 from policies.teacher.config import SacConfig
+from policies.training import training_seed
 from samg_ros.errors import ConfigError
 from sim_bridge.experts.state import Normalizer
 from sim_bridge.task import StepResult, Task

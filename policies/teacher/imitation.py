@@ -14,8 +14,8 @@ import torch
 from torch.nn import functional as F
 
 from policies.base import policy_spec
-from policies.rollout import training_seed
 from policies.teacher.config import ImitationConfig
+from policies.training import training_seed
 from sim_bridge.experts.state import Normalizer, StateNet, StateNetConfig, StateTeacher, Teacher
 from sim_bridge.task import CAMERA_SIZE, Task
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from policies.base import policy_spec
-from policies.rollout import VALIDATION_SEEDS, evaluate_states, training_seed
+from policies.rollout import evaluate_states
 from policies.teacher.config import SacConfig
 from policies.teacher.store import SacProgress, SacStore, StoredSac
+from policies.training import VALIDATION_SEEDS, training_seed
 from samg_ros.errors import ConfigError
 from sim_bridge.experts.state import Normalizer, StateNet, StateNetConfig, StateTeacher
 from sim_bridge.task import CAMERA_SIZE, Task, TaskSpec

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from policies.rollout import EVALUATION_SEEDS, EpisodeResults, evaluate_states
+from policies.rollout import EpisodeResults, evaluate_states
 from policies.teacher.config import MAY_CHANGE, SacConfig, TeacherConfig
 from policies.teacher.env import hint_for
 from policies.teacher.imitation import imitate
 from policies.teacher.sac import learn
 from policies.teacher.store import SacStore
+from policies.training import EVALUATION_SEEDS
 from policies.training.state_file import check_resumed
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.io.checkpoint import TrainingRecord

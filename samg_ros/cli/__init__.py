@@ -22,9 +22,13 @@ def found(group: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in sorted(entry_points(group=group))}
 
 
-def usage(prog: str, points: dict[str, EntryPoint]) -> str:
-    """The list of what ``prog`` can do, from the first lines of the modules."""
-    lines = [f"usage: {prog} COMMAND [options]     ({prog} COMMAND --help tells more)", ""]
+def usage(prog: str, points: dict[str, EntryPoint], options: str = "") -> str:
+    """The list of what ``prog`` can do, from the first lines of the modules.
+
+    :param options: what may follow a name; as a rule its own help tells.
+    """
+    more = options or f"[options]     ({prog} COMMAND --help tells more)"
+    lines = [f"usage: {prog} COMMAND {more}", ""]
     lines += [f"  {name:<10} {_says(point)}" for name, point in points.items()]
     return "\n".join(lines)
 

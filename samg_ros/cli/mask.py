@@ -9,22 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.conf import OmitArgPrefixes, Positional
 
-from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.reference import Reference, find_reference
-from samg_ros.masking.result import LOST_BEHAVIOURS, LostBehaviour
+from samg_ros.masking.config import LOST_BEHAVIOURS, LostBehaviour, MaskerConfig
 from samg_ros.parameters import documented, parameter, validate
-from samg_ros.recorded.inputs import identity, open_input
-from samg_ros.recorded.pictures import Pictures
-from samg_ros.recorded.results import Record, Results
-from samg_ros.recorded.source import FrameSource
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what --help has no need of, torch above all, takes seconds to import
+    from rich.console import Console
+    from rich.progress import Progress
+
     from samg_ros.masking.masker import SamgMasker
-
+    from samg_ros.masking.reference import Reference
+    from samg_ros.recorded.results import Record, Results
+    from samg_ros.recorded.source import FrameSource
 
 # What masks do not depend on, up to rounding: a run may be resumed with others.
 FREE_SETTINGS = ("device", "precision", "threads")
@@ -78,6 +75,13 @@ def mask(
     :param reference: a .npz made by `samg reference`, or the name of a task whose one ships.
     :param out: folder of the results; new, or that of the run to resume.
     """
+    from rich.console import Console
+
+    from samg_ros.masking.reference import Reference, find_reference
+    from samg_ros.recorded.inputs import open_input
+    from samg_ros.recorded.pictures import Pictures
+    from samg_ros.recorded.results import Results
+
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     found = find_reference(reference)
     loaded = Reference.load(found)
@@ -96,6 +100,8 @@ def _settings(
     input: Path, source: FrameSource, reference: Path, masker: MaskerConfig
 ) -> dict[str, Any]:
     """What the masks depend on; kept in ``run.json``."""
+    from samg_ros.recorded.inputs import identity
+
     method = {f"masker.{k}": v for k, v in asdict(masker).items() if k not in FREE_SETTINGS}
     return {
         "input": f"{input.name}, {identity(input)}",
@@ -114,7 +120,6 @@ def _find(
     console: Console,
 ) -> int:
     """Find the masks that are not there yet. :return: how many were found now."""
-    # Only here: torch and transformers take seconds to import, and --help needs neither.
     from samg_ros.masking.build import build_masker
     from samg_ros.recorded.finding import find_masks
 
@@ -144,6 +149,14 @@ def _find(
 
 
 def _progress(console: Console) -> Progress:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

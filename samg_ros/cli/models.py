@@ -7,17 +7,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from samg_ros.io.progress import print_table
-from samg_ros.models.base import models
-from samg_ros.weights import cache, catalogue
 
 MEGA = 1_000_000
-META = torch.device("meta")
 
 
 @dataclass(frozen=True)
@@ -51,11 +47,17 @@ def describe(name: str) -> ModelFacts:
 
     :raises ConfigError: unknown name, or a package it needs is not installed.
     """
-    model = models.get(name)(None, 0, META, torch.bfloat16)
+    import torch
+
+    from samg_ros.models.base import models
+    from samg_ros.weights import cache, catalogue
+
+    meta = torch.device("meta")
+    model = models.get(name)(None, 0, meta, torch.bfloat16)
     checkpoint = catalogue.get(name)
     parameters = list(model.network.parameters())
     count = sum(p.numel() for p in parameters)
-    images = torch.empty(1, 3, model.input_size, model.input_size, device=META)
+    images = torch.empty(1, 3, model.input_size, model.input_size, device=meta)
     segments = checkpoint.role == "segmenter"
     cells = model.encode(images).correspondence if segments else model(images)
     return ModelFacts(
@@ -89,6 +91,8 @@ def main(argv: list[str]) -> int:
     :raises SamgError: unknown name, or a package a model needs is not installed.
     """
     options = parser().parse_args(argv)
+    from samg_ros.models.base import models
+
     facts = look(options.names or models.names())
     if options.json:
         print(json.dumps([asdict(one) for one in facts], indent=2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from samg_ros.cli import found
+from samg_ros.cli import found, usage
 from samg_ros.errors import ConfigError
 
 NODES = "samg.nodes"
@@ -16,6 +16,9 @@ def main(argv: list[str]) -> int:
     :raises ConfigError: no such node, or ROS 2 is not installed.
     """
     nodes = found(NODES)
+    if argv[:1] in (["-h"], ["--help"]):
+        print(usage("samg node", nodes, "[--ros-args ...]"))
+        return 0
     if not argv or argv[0] not in nodes:
         raise ConfigError(f"name a node: {', '.join(nodes)}; then, if need be, --ros-args ...")
     from samg_ros.ros.environment import dds_environment

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from samg_ros.cli.reference_files import SaveOptions, parse_point, save_view
 from samg_ros.errors import InvalidReferenceError
-from samg_ros.masking.clicks import EXTENTS, Clicks, check_clicks, segment_clicks
-from samg_ros.models.base import Segmenter
+from samg_ros.masking.config import EXTENTS
 from samg_ros.parameters import documented, parameter, validate
-from samg_ros.recorded.pictures import read_rgb
+
+if TYPE_CHECKING:
+    from samg_ros.masking.clicks import Clicks
+    from samg_ros.models.base import Segmenter
 
 NEGATIVE_CLICK = re.compile(r"-[\d.]+,.*")
 
@@ -56,6 +58,9 @@ def clicks(
     :param target: a target's name and clicks, in pixels; a minus before a click says that the
         target is not there.
     """
+    from samg_ros.masking.clicks import check_clicks, segment_clicks
+    from samg_ros.recorded.pictures import read_rgb
+
     if not target:
         raise InvalidReferenceError("give at least one --target NAME X,Y ...")
     rgb = read_rgb(image)
@@ -74,6 +79,8 @@ def clicks(
 
 def parse_clicks(words: tuple[str, ...]) -> Clicks:
     """``NAME X,Y -X,Y ...``. :raises InvalidReferenceError: no name, or not a point."""
+    from samg_ros.masking.clicks import Clicks
+
     if not words or "," in words[0]:
         raise InvalidReferenceError("begin each --target with its name: --target NAME X,Y ...")
     name, *points = (word.strip() for word in words)

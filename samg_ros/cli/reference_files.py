@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from samg_ros.errors import InvalidReferenceError
-from samg_ros.masking.parts import PART_POINTS
-from samg_ros.masking.parts import part_points as automatic_points
-from samg_ros.masking.reference import Reference, Target, View
+from samg_ros.masking.config import PART_POINTS
 from samg_ros.parameters import documented, parameter, validate
-from samg_ros.recorded.mask_files import read_labels, read_mask
-from samg_ros.recorded.pictures import read_rgb
-from samg_ros.recorded.reference_output import combined, destination, write_reference
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from samg_ros.masking.reference import Reference
 
 
 @documented
@@ -50,27 +48,34 @@ def save_view(
         any get automatic ones.
     :raises SamgError: the view is not valid, or cannot be written.
     """
+    import numpy as np
+
+    from samg_ros.masking.parts import part_points
+    from samg_ros.masking.reference import Reference, Target, View
+    from samg_ros.recorded.reference_output import combined, destination
+
     path = destination(options.out, options.add, image, options.overwrite)
     targets = []
     for name, mask in masks.items():
         at = points.get(name)
         if at is None and mask.any():
-            at = automatic_points(mask, options.parts)
+            at = part_points(mask, options.parts)
         targets.append(Target(name, mask, np.zeros((0, 2), np.float32) if at is None else at))
     view = View(rgb, tuple(targets))
     known = Reference.load(options.add).names if options.add else tuple(masks)
     save(combined(view, {"image": image.name, **about}, options.add), path)
     for name in (n for n in masks if n not in known):
-        Console().print(f"new target in {path}: {name} (it had {', '.join(known)})")
+        print(f"new target in {path}: {name} (it had {', '.join(known)})")
 
 
 def save(reference: Reference, path: Path) -> None:
     """Write the file and its preview, and say where they lie."""
+    from samg_ros.recorded.reference_output import write_reference
+
     picture = write_reference(reference, path)
-    console = Console(highlight=False, soft_wrap=True)
     views = "1 view" if len(reference.views) == 1 else f"{len(reference.views)} views"
-    console.print(f"{path}: {views} of {', '.join(reference.names)}")
-    console.print(f"{picture}: what it looks like")
+    print(f"{path}: {views} of {', '.join(reference.names)}")
+    print(f"{picture}: what it looks like")
 
 
 def parse_point(text: str, what: str) -> tuple[float, float]:
@@ -109,6 +114,8 @@ def files(
     :param points: part points of a target, in pixels, instead of automatic ones.
     :param part_masks: masks of a target's parts; each gives a part point in its middle.
     """
+    from samg_ros.recorded.pictures import read_rgb
+
     rgb = read_rgb(image)
     found = read_targets(masks, names)
     for name, mask in found.items():
@@ -142,6 +149,8 @@ def given_points(
 
     :raises InvalidReferenceError: unknown target, a point off its target, an empty part.
     """
+    import numpy as np
+
     found: dict[str, list[tuple[float, float]]] = {}
     for name, *texts in points:
         at = [parse_point(text, f"--points {name}") for text in texts]
@@ -157,6 +166,8 @@ def given_points(
 
 def _one(text: str) -> tuple[str, np.ndarray]:
     """``MASK``, ``NAME=MASK`` or ``NAME=MASK:VALUE``."""
+    from samg_ros.recorded.mask_files import read_labels, read_mask
+
     name, _, file = text.rpartition("=")
     path, _, value = file.rpartition(":")
     if not path or Path(file).exists():
@@ -178,6 +189,8 @@ def _value(text: str, argument: str) -> int:
 
 
 def _all_labels(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    from samg_ros.recorded.mask_files import read_labels
+
     labels = read_labels(path)
     if len(labels) != len(names):
         raise InvalidReferenceError(
@@ -191,6 +204,9 @@ def _listed(labels: dict[int, np.ndarray]) -> str:
 
 
 def _middle(path: Path, target: np.ndarray, name: str) -> tuple[float, float]:
+    from samg_ros.masking.parts import part_points
+    from samg_ros.recorded.mask_files import read_mask
+
     mask = read_mask(path)
     if mask.shape != target.shape:
         raise InvalidReferenceError(
@@ -199,7 +215,7 @@ def _middle(path: Path, target: np.ndarray, name: str) -> tuple[float, float]:
         )
     if not (mask & target).any():
         raise InvalidReferenceError(f"the part {path} has nothing in common with target {name!r}")
-    x, y = automatic_points(mask & target, 1)[0]
+    x, y = part_points(mask & target, 1)[0]
     return float(x), float(y)
 
 

@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import cv2
-import numpy as np
+from typing import TYPE_CHECKING
 
 from samg_ros.errors import ConfigError, SamgError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class OutputError(SamgError):
@@ -58,6 +59,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
     """:param pixels: uint8, [H, W] or RGB [H, W, 3]. :raises OutputError: as :func:`replacing`."""
+    import cv2  # takes a tenth of a second, and most of who writes files draws nothing
+
     ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     _, content = cv2.imencode(".png", ordered)
     with replacing(path) as temporary:

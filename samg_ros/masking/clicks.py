@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from samg_ros.errors import ConfigError, InvalidReferenceError
+from samg_ros.masking.config import EXTENTS
 from samg_ros.models.base import Embedding, Prompts, Segmenter
 
 # Each further decode sees the mask before it, as SAM's own interactive use does.
 ROUNDS = 3
-EXTENTS = ("auto", "part", "whole")
 # One click often makes SAM prefer a part of what is meant: on 15 views of the simulator's objects,
 # the largest mask whose predicted IoU is at most this far below the best one's had a mean IoU of
 # 0.77, the best one 0.63. With four clicks it is the other way round.

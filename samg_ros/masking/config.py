@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from samg_ros.errors import ConfigError
 from samg_ros.parameters import documented, parameter, parameters_of, validate
+
+LostBehaviour = Literal["hold", "passthrough", "blank"]
+LOST_BEHAVIOURS: tuple[LostBehaviour, ...] = ("hold", "passthrough", "blank")
+"""What a frame may become when every target is lost."""
+
+PART_POINTS = 5
+"""Part points that are found on each target of a reference."""
+
+EXTENTS = ("auto", "part", "whole")
+"""Which of the masks that agree with clicks is taken: by predicted IoU, the smallest, the
+largest."""
 
 # SAM-G as published. Its models are another matter: EfficientViT-SAM-L1 and DINOv2 ViT-B/14.
 PAPER: dict[str, Any] = {

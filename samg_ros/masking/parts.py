@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-PART_POINTS = 5
+from samg_ros.masking.config import PART_POINTS
 
 
 def part_points(mask: np.ndarray, count: int = PART_POINTS) -> np.ndarray:

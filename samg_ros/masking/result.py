@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from samg_ros.masking.config import LostBehaviour
 
 LOST, LOW_CONFIDENCE, FOUND = 0, 1, 2
 STATUS_NAMES = ("lost", "low_confidence", "found")
@@ -91,10 +93,6 @@ class UniformFrames:
 def whole_mask(mask: np.ndarray) -> FrameMask:
     """A mask that is known to be right, bool [H, W], as a :class:`FrameMask`."""
     return FrameMask(mask=mask, score=1.0, status="found", targets={})
-
-
-LostBehaviour = Literal["hold", "passthrough", "blank"]
-LOST_BEHAVIOURS: tuple[LostBehaviour, ...] = ("hold", "passthrough", "blank")
 
 
 class LostFrames:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from samg_ros.errors import ConfigError
-from samg_ros.masking.result import LOST_BEHAVIOURS
+from samg_ros.masking.config import LOST_BEHAVIOURS
 from samg_ros.parameters import documented, parameter, validate
 
 # A relative ROS name, of one or several parts. ROS allows 255 characters for the whole topic.

@@ -7,10 +7,8 @@ from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from samg_ros.cli.reference_files import save
 from samg_ros.errors import InvalidReferenceError
-from samg_ros.masking.parts import PART_POINTS
-from samg_ros.masking.reference import shipped_reference
+from samg_ros.masking.config import PART_POINTS
 from samg_ros.parameters import documented, parameter, validate
 
 
@@ -48,6 +46,8 @@ def sim(task: Positional[str], options: OmitArgPrefixes[SimOptions]) -> None:
 
     :param task: name of the task, for example adroit_door.
     """
+    from samg_ros.cli.reference_files import save
+    from samg_ros.masking.reference import shipped_reference
     from sim_bridge.experts.state import make_mover
     from sim_bridge.scenes.reference_views import make_reference
     from sim_bridge.task import make_task

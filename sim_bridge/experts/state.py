@@ -25,19 +25,9 @@ from samg_ros.io.checkpoint import (
 from samg_ros.machine import single_thread
 from samg_ros.parameters import parameter, validate
 from samg_ros.robot import PolicySpec
+from sim_bridge.experts import shipped_teachers
 from sim_bridge.experts.arm import SCRIPTED_TASKS, ArmExpert
 from sim_bridge.task import StepResult
-
-_TEACHER = "_teacher"
-
-
-def shipped_teachers() -> dict[str, Path]:
-    """The shipped teacher of each task that has one, by task."""
-    folder = Path(__file__).parent
-    return {
-        path.stem.removesuffix(_TEACHER): path
-        for path in sorted(folder.glob(f"*{_TEACHER}.safetensors"))
-    }
 
 
 def mlp(inputs: int, hidden: int, outputs: int, activation: type[nn.Module]) -> nn.Sequential:

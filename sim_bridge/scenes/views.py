@@ -14,6 +14,7 @@ import numpy as np
 
 from samg_ros.errors import ConfigError, ImageError
 from sim_bridge.perturbations.grammar import make_perturbation
+from sim_bridge.scenes import MASKS
 from sim_bridge.scenes.mask_noise import MaskNoise
 from sim_bridge.scenes.scene import Scene, SceneFrame
 from sim_bridge.task import make_task
@@ -76,12 +77,9 @@ class NoisyMasks:
         return masked(frame.rgb, self._noise(frame.targets))
 
 
-MASK_SOURCES: dict[str, Callable[[], MaskSource]] = {
-    "oracle": OracleMasks,
-    "oracle+noise": NoisyMasks,
-    "none": RawImages,
-    "black": BlackImages,
-}
+MASK_SOURCES: dict[str, Callable[[], MaskSource]] = dict(
+    zip(MASKS, (OracleMasks, NoisyMasks, RawImages, BlackImages), strict=True)
+)
 
 
 def make_mask_source(name: str) -> MaskSource:

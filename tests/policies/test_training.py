@@ -16,18 +16,13 @@ from policies.networks import StudentNet, StudentNetConfig
 from policies.pictures import noisy_maskings
 from policies.preprocessing import FrameStack
 from policies.registry import load_policy
-from policies.rollout import (
-    EVALUATION_SEEDS,
-    VALIDATION_SEEDS,
-    EpisodeResults,
-    evaluate,
-    training_seed,
-)
+from policies.rollout import EpisodeResults, evaluate
 from policies.student.config import StudentConfig
 from policies.student.dataset import Dataset, Drive, Episode, collect
 from policies.student.learner import StudentLearner
 from policies.teacher.config import ImitationConfig, TeacherConfig
 from policies.teacher.train import train_teacher
+from policies.training import EVALUATION_SEEDS, VALIDATION_SEEDS, training_seed
 from policies.training.state_file import resumed
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.io.run_folder import command_line
@@ -129,7 +124,9 @@ def test_a_camera_smaller_than_the_network_s_picture_is_refused() -> None:
 
 def test_a_recipe_gives_defaults_that_options_override(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[StudentConfig] = []
-    monkeypatch.setattr(train, "train_student", lambda task, config, report: given.append(config))
+    monkeypatch.setattr(
+        "policies.student.train.train_student", lambda task, config, report: given.append(config)
+    )
     for options in ([], ["--recipe", "dm_control"], ["--recipe=dm_control", "--no-motion"]):
         assert train.main(["student", "walker_walk", *options]) == 0
     adroit, balanced, still = given

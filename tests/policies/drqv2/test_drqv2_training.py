@@ -25,7 +25,8 @@ from policies.drqv2.run import train_drqv2
 from policies.drqv2.training import DrQV2Training
 from policies.pictures import WorkerPictures
 from policies.registry import load_policy
-from policies.rollout import EVALUATION_SEEDS, evaluate
+from policies.rollout import evaluate
+from policies.training import EVALUATION_SEEDS
 from policies.training.curves import FILE, read_curves
 from policies.training.state_file import resumed
 from samg_ros.errors import CheckpointError, ConfigError

@@ -55,7 +55,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def drive(*_: object) -> list[str]:
         raise AssertionError("it should have been refused")
 
-    monkeypatch.setattr("policies.cli.eval.drive", drive)
+    monkeypatch.setattr("policies.eval.drive.drive", drive)
 
 
 @pytest.mark.usefixtures("nothing_runs")

@@ -129,7 +129,7 @@ def test_an_option_that_is_given_is_told_from_one_that_is_not(
     assert "updates is 3 there, not 400" in " ".join(capsys.readouterr().err.split())
     told: list[StudentConfig] = []
     monkeypatch.setattr(
-        "policies.cli.train.train_student", lambda _, given, __: told.append(given) or folder
+        "policies.student.train.train_student", lambda _, given, __: told.append(given) or folder
     )
     main(["train", "student", TASK, "--recipe", "dm_control", f"--resume={folder}"])
     assert told == [resumed(StudentConfig, folder)]

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from policies.cli.train import main
-from policies.rollout import training_seed
 from policies.teacher.config import ImitationConfig, SacConfig, TeacherConfig
 from policies.teacher.train import train_teacher
+from policies.training import training_seed
 from policies.training.state_file import FILE, resumed
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.io.run_folder import RunFolder
@@ -276,7 +276,7 @@ def test_the_command_line_sets_what_it_names(
         report(1, "a line")
         return Path(f"{task}.safetensors")
 
-    monkeypatch.setattr("policies.cli.train.train_teacher", trainer)
+    monkeypatch.setattr("policies.teacher.train.train_teacher", trainer)
     main(["teacher", TASK, "--sac.rounds", "3", "--sac.n-step", "2", "--seed", "4"])
     main(["teacher", TASK, "--expert", "x.npz", "--imitation.iterations", "5"])
     assert told[0] == TeacherConfig(seed=4, sac=SacConfig(rounds=3, n_step=2))

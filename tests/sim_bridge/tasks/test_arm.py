@@ -14,10 +14,8 @@ pytest.importorskip("sim_bridge.render.renderer", reason="needs the [sim] extra"
 mujoco = pytest.importorskip("mujoco", reason="needs the [sim] extra")
 pytest.importorskip("gymnasium_robotics", reason="needs the [sim] extra")
 
-from policies.rollout import (
-    VALIDATION_SEEDS,
-    evaluate_states,
-)
+from policies.rollout import evaluate_states
+from policies.training import VALIDATION_SEEDS
 from sim_bridge.experts.arm import SCRIPTED_TASKS
 from sim_bridge.experts.state import has_teacher, shipped_teacher
 from sim_bridge.task import make_task
