@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import signal
 import time
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from policies.pipeline.simulated import DemoConfig, run_folder, run_pipeline
+from policies.pipeline.simulated import DemoConfig, run_pipeline
+from samg_ros.io.run_folder import RunFolder, command_line
 
 
 def main(argv: list[str]) -> int:
     """Run ``samg demo``. :return: 0 when every episode ran to its end."""
     config = tyro.cli(DemoConfig, prog="samg demo", args=argv)
     console = Console(stderr=config.json, quiet=config.json)
-    folder = run_folder(config.out)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, _interrupt)
     weights = check_inputs(config, console)
-    began = time.monotonic()
-    memory = run_pipeline(config, folder, console)
-    summary = summarize(config, folder, weights, memory, time.monotonic() - began)
+    repeats = command_line("samg demo", config, ("out", "json"))
+    with RunFolder.begin("demo", config, repeats, out=config.out) as run:
+        folder = run.path.resolve()
+        began = time.monotonic()
+        memory = run_pipeline(config, folder, console)
+        summary = summarize(config, folder, weights, memory, time.monotonic() - began)
+        run.write_results(summary)
     if config.json:
         print(json.dumps(summary, indent=2))
     else:
@@ -73,14 +74,15 @@ def check_inputs(config: DemoConfig, console: Console) -> dict[str, str]:
 def summarize(
     config: DemoConfig, folder: Path, weights: dict, memory: dict, seconds: float
 ) -> dict:
-    """Read the bag back, write pictures and ``summary.json``. :return: the summary."""
+    """Read the bag back and write its pictures. :return: what ``results.json`` gets."""
     from policies.pipeline.report import counts_of, draw, episodes_of, told
+    from samg_ros.machine import machine
 
     bag, sheet, video = folder / "bag", folder / "contact_sheet.png", folder / "episode.mp4"
     episodes = [told(number, record) for number, record in enumerate(episodes_of(bag))]
     draw(bag, sheet, video)
     successes = [e["success"] for e in episodes if e["success"] is not None]
-    summary = {
+    return {
         "config": asdict(config),
         "episodes": episodes,
         "successes": sum(successes) if successes else None,
@@ -89,16 +91,9 @@ def summarize(
         "peak_memory_mb": memory,
         "weights": weights,
         "messages": counts_of(bag),
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": len(os.sched_getaffinity(0)),
-            "python": platform.python_version(),
-            "torch": version("torch"),
-        },
+        "machine": machine(),
         "files": {"bag": str(bag), "contact_sheet": str(sheet), "video": str(video)},
     }
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    return summary
 
 
 def show(summary: dict, folder: Path, console: Console) -> None:

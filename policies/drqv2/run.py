@@ -19,8 +19,8 @@ from policies.drqv2.training import DrQV2Training, TrainingStore
 from policies.pictures import BatchPictures, SamgPictures, WorkerPictures
 from policies.rollout import EpisodeResults, evaluate_batch
 from policies.training import EVALUATION_SEEDS, VALIDATION_SEEDS
-from policies.training.curves import Curves, read_curves
-from policies.training.state_file import check_resumed
+from policies.training.curves import Curves, plot_curves, read_curves
+from policies.training.state_file import NOT_TOLD, check_resumed
 from samg_ros.errors import ConfigError
 from samg_ros.io.checkpoint import TrainingRecord
 from samg_ros.io.run_folder import RunFolder, command_line, package_version, read_config
@@ -88,7 +88,7 @@ class DrQV2Run:
 
     def _check_frames(self, done: int) -> None:
         # A run ends a little past its frames where a step of all environments is more than one.
-        if self._config.frames < min(done, read_config(self._folder.path)["frames"]):
+        if self._config.frames < min(done, read_config(self._folder.path)["settings"]["frames"]):
             raise ConfigError(
                 f"{self._folder.path}: trained for {done} frames already, --frames asks for "
                 f"{self._config.frames}: give as many or more"
@@ -199,7 +199,8 @@ class DrQV2Run:
         )
         curves = read_curves(self._folder.path)
         shown = {name: curves[name][1] for name in _PLOTTED if name in curves}
-        self._folder.write_curve(
+        plot_curves(
+            self._folder.path / "curve.png",
             f"{self._task_name}: DrQ-v2, masks: {self._config.mask}",
             shown,
             xlabel="frames",
@@ -222,7 +223,7 @@ class DrQV2Run:
 
     def _record(self, scores: dict[str, float]) -> TrainingRecord:
         return TrainingRecord(
-            command=command_line("drqv2", self._task_name, self._config),
+            command=_command(self._task_name, self._config),
             seed=self._config.seed,
             duration_s=round(self._elapsed_s(), 1),
             scores=scores,
@@ -289,14 +290,20 @@ def train_drqv2(
             if config.resume:
                 run.resume()
                 if not training.finished:
-                    folder.write_config(config)
+                    folder.write_settings(config)
             return run.to_the_end()
 
 
 def _folder(task_name: str, config: DrQV2Config) -> RunFolder:
     if config.resume:
         return RunFolder.existing(config.resume)
-    return RunFolder.new(config.runs, f"{task_name}_drqv2_{config.mask}", config)
+    return RunFolder.new(
+        config.runs, f"{task_name}_drqv2_{config.mask}", config, _command(task_name, config)
+    )
+
+
+def _command(task_name: str, config: DrQV2Config) -> str:
+    return command_line(f"samg train drqv2 {task_name}", config, NOT_TOLD)
 
 
 def _pictures(task_name: str, config: DrQV2Config) -> tuple[BatchPictures, int]:

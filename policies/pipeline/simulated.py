@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from policies.pipeline.processes import Processes
-from samg_ros.errors import ConfigError
 from samg_ros.parameters import documented, parameter, validate
 
 READY_TIMEOUT_S = 300.0
@@ -47,15 +45,6 @@ class DemoConfig:
 
     def __post_init__(self) -> None:
         validate(self)
-
-
-def run_folder(given: str) -> Path:
-    """A new folder for the run. :raises ConfigError: it holds something already."""
-    folder = Path(given or f"runs/demo_{datetime.now():%Y%m%d_%H%M%S}").expanduser().resolve()
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty; name a new folder with --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def run_pipeline(config: DemoConfig, folder: Path, console: Console) -> dict[str, float]:

@@ -13,7 +13,8 @@ from policies.student.config import StudentConfig
 from policies.student.dagger import StudentStore, StudentTraining
 from policies.student.policy import JointOffsets, StudentPolicy
 from policies.training import EVALUATION_SEEDS
-from policies.training.state_file import check_resumed
+from policies.training.curves import plot_curves
+from policies.training.state_file import NOT_TOLD, check_resumed
 from samg_ros.io.checkpoint import TrainingRecord, load_checkpoint
 from samg_ros.io.run_folder import RunFolder, command_line, package_version
 from samg_ros.machine import single_thread
@@ -99,7 +100,8 @@ def train_student(
         policy.save(checkpoint, record)
         episodes = {name: asdict(result)["episodes"] for name, result in results.items()}
         run.write_results({"record": asdict(record), "episodes": episodes})
-        run.write_curve(f"{student_name(task_name, config.mask)}: student", losses)
+        title = f"{student_name(task_name, config.mask)}: student"
+        plot_curves(run.path / "curve.png", title, losses, xlabel="DAgger iteration")
         store.clear()
     return checkpoint
 
@@ -113,7 +115,8 @@ def student_name(task: str, mask: str) -> str:
 def _folder(task_name: str, config: StudentConfig) -> RunFolder:
     if config.resume:
         return RunFolder.existing(config.resume)
-    return RunFolder.new(config.runs, f"{student_name(task_name, config.mask)}_student", config)
+    name = f"{student_name(task_name, config.mask)}_student"
+    return RunFolder.new(config.runs, name, config, _command(task_name, config))
 
 
 def _train(
@@ -143,10 +146,14 @@ def _spec(task: TaskSpec) -> PolicySpec:
     return policy_spec(task, image_size=CAMERA_SIZE, frame_stack=1)
 
 
+def _command(task_name: str, config: StudentConfig) -> str:
+    return command_line(f"samg train student {task_name}", config, NOT_TOLD)
+
+
 def _record(task_name: str, config: StudentConfig, duration_s: float) -> TrainingRecord:
     """Of a training that is not scored yet."""
     return TrainingRecord(
-        command=command_line("student", task_name, config),
+        command=_command(task_name, config),
         seed=config.seed,
         duration_s=round(duration_s, 1),
         scores={},

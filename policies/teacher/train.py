@@ -14,7 +14,8 @@ from policies.teacher.imitation import imitate
 from policies.teacher.sac import learn
 from policies.teacher.store import SacStore
 from policies.training import EVALUATION_SEEDS
-from policies.training.state_file import check_resumed
+from policies.training.curves import plot_curves
+from policies.training.state_file import NOT_TOLD, check_resumed
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.io.checkpoint import TrainingRecord
 from samg_ros.io.run_folder import RunFolder, command_line, package_version
@@ -56,7 +57,7 @@ def train_teacher(
             outcome = _from_rewards(task_name, config, run, report)
         path = run.path / f"{task_name}_teacher.safetensors"
         record = TrainingRecord(
-            command=command_line("teacher", task_name, config),
+            command=_command(task_name, config),
             seed=config.seed,
             duration_s=round(outcome.duration_s, 1),
             scores=outcome.scores,
@@ -66,7 +67,7 @@ def train_teacher(
         episodes = asdict(outcome.held_out)["episodes"]
         run.write_results({"record": asdict(record), "episodes": episodes})
         xlabel = "DAgger iteration" if expert else "round"
-        run.write_curve(f"{task_name}: teacher", outcome.curves, xlabel=xlabel)
+        plot_curves(run.path / "curve.png", f"{task_name}: teacher", outcome.curves, xlabel=xlabel)
     return path
 
 
@@ -95,7 +96,11 @@ def _check_help(task_name: str, config: SacConfig) -> None:
 def _folder(task_name: str, config: TeacherConfig) -> RunFolder:
     if config.resume:
         return RunFolder.existing(config.resume)
-    return RunFolder.new(config.runs, f"{task_name}_teacher", config)
+    return RunFolder.new(config.runs, f"{task_name}_teacher", config, _command(task_name, config))
+
+
+def _command(task_name: str, config: TeacherConfig) -> str:
+    return command_line(f"samg train teacher {task_name}", config, NOT_TOLD)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
-"""A training's curves: one JSON object a line, exact and without times, and TensorBoard beside."""
+"""A training's curves: one JSON object a line, exact and without times, TensorBoard beside, and a
+plot at the end."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from samg_ros.errors import ConfigError
-from samg_ros.io.atomic import OutputError
+from samg_ros.io.atomic import OutputError, replacing
 
 FILE = "curves.jsonl"
 
@@ -74,6 +76,38 @@ def read_curves(folder: Path) -> dict[str, tuple[list[int], list[float]]]:
             at.append(frames)
             values.append(value)
     return dict(curves)
+
+
+def plot_curves(
+    path: Path,
+    title: str,
+    curves: Mapping[str, Sequence[float]],
+    *,
+    xlabel: str,
+    at: Mapping[str, Sequence[float]] | None = None,
+) -> None:
+    """Draw one panel a curve, over rounds from 1.
+
+    :param path: of the picture. :param at: what a curve's values are drawn over instead, by the
+        curve's name.
+    :raises ConfigError: matplotlib is not installed.
+    :raises OutputError: the disk refuses it.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError("curves need matplotlib: pip install 'samg_ros[train]'") from error
+    figure = Figure(figsize=(4 * len(curves), 3), layout="constrained")
+    figure.suptitle(title)
+    panels = figure.subplots(1, len(curves), squeeze=False)[0]
+    for panel, (name, values) in zip(panels, curves.items(), strict=True):
+        over = at[name] if at else range(1, len(values) + 1)
+        panel.plot(over, values, marker="o", markersize=3)
+        bottom = 0 if min(values, default=0) >= 0 else None
+        panel.set(xlabel=xlabel, title=name, ylim=(bottom, None))
+        panel.grid(alpha=0.3)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)
 
 
 def _summary_writer(folder: Path, frames: int) -> Any:

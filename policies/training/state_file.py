@@ -13,7 +13,7 @@ import torch
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.io.atomic import replacing
 from samg_ros.io.checkpoint import build
-from samg_ros.io.run_folder import read_config
+from samg_ros.io.run_folder import CONFIG, read_config
 
 FILE = "training.pt"
 _NoPickle = pickle.UnpicklingError
@@ -63,7 +63,8 @@ class StateFile:
         return state
 
 
-_ALWAYS_NEW = ("resume", "runs")
+NOT_TOLD = ("resume", "runs")
+"""What no result of a training depends on."""
 
 
 class Resumable(Protocol):
@@ -84,7 +85,7 @@ def resumed(cls: type[C], folder: Path, **changed: Any) -> C:
     :raises ConfigError: there is no run's folder.
     :raises CheckpointError: it is of another kind of training.
     """
-    stored = _built(cls, read_config(folder), str(folder / "config.json"))
+    stored = _built(cls, read_config(folder)["settings"], str(folder / CONFIG))
     return replace(stored, resume=folder, **changed)  # type: ignore[type-var]
 
 
@@ -99,7 +100,7 @@ def check_resumed(config: Resumable, may_change: Collection[str] = ()) -> None:
         return
     former = dict(_options(resumed(type(config), config.resume)))
     for name, given in _options(config):
-        if given != former[name] and name not in (*_ALWAYS_NEW, *may_change):
+        if given != former[name] and name not in (*NOT_TOLD, *may_change):
             raise ConfigError(
                 f"a run is resumed under its own configuration: {name} is {former[name]!r} there, "
                 f"not {given!r}; "

@@ -1,11 +1,17 @@
-"""The folder a training run leaves: config.json, results.json, curve.png and the checkpoint."""
+"""The folder of a run: one for every command that leaves figures.
+
+config.json   what repeats the run: ``command``, ``version``, ``settings``, ``machines``
+results.json  what it came to
+
+Whatever else a run leaves lies beside them.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,103 +20,118 @@ from pathlib import Path
 from typing import Any
 
 from samg_ros.errors import ConfigError
-from samg_ros.io.atomic import lock, replacing, write_text
+from samg_ros.io.atomic import OutputError, lock, write_text
 
-_CONFIG = "config.json"
-_RESULTS = "results.json"
+CONFIG = "config.json"
+RESULTS = "results.json"
+_KEYS = ("command", "settings", "machines")
 
 
 class RunFolder:
-    """The folder of a run, a context manager; its ``path`` is where files go.
+    """A run's folder, a context manager; its ``path`` is where files go.
 
-    One process at a time may train in it.
+    One process at a time works in it. Open it with :meth:`new`, :meth:`begin` or
+    :meth:`existing`.
 
     :raises ConfigError: another process does.
+    :raises OutputError: it cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._open = os.open(path, os.O_RDONLY)
+        self.resumed = False
+        """Whether it held a run, which now goes on."""
         try:
-            lock(self._open, f"{path}: another process is training there")
+            self._open = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise OutputError(f"cannot write into {path}: {error.strerror}") from error
+        try:
+            lock(self._open, f"{path}: another process is at work there")
         except BaseException:
             self.close()
             raise
 
     @classmethod
-    def new(cls, root: Path, name: str, config: Any) -> RunFolder:
-        """``root/<local time>_<name>``.
+    def new(cls, root: Path, name: str, settings: Any, command: str = "") -> RunFolder:
+        """``root/<name>_<local time>``, which nothing lies in yet.
 
-        :param config: the run's configuration, a dataclass; written at once, so that a run that
+        :param settings: the run's, a dataclass or a mapping; written at once, so that a run that
             is broken off still tells what it was.
-        :raises ConfigError: the folder cannot be made.
-        :raises OutputError: the disk refuses the configuration.
+        :param command: what repeats the run.
+        :raises OutputError: the disk refuses it.
         """
-        stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+        stamp = datetime.now().astimezone().strftime("%Y%m%d_%H%M%S")
         try:
-            folder = cls(_new_folder(root, f"{stamp}_{name}"))
+            folder = cls(_new_folder(root.expanduser(), f"{name}_{stamp}"))
         except OSError as error:
-            raise ConfigError(f"cannot write the run's folder: {error}") from error
-        folder.write_config(config)
-        return folder
+            raise OutputError(f"cannot write the run's folder: {error}") from error
+        return folder._noting(settings, command)
+
+    @classmethod
+    def begin(
+        cls, name: str, settings: Any, command: str = "", *, out: str = "", resume: bool = False
+    ) -> RunFolder:
+        """The folder ``out``, or a new one under ``runs`` where that is empty.
+
+        :param name: of what is run; a new folder is called after it.
+        :param settings: what its results depend on. :param command: what repeats it.
+        :param resume: ``out`` may hold a run with the same settings, which is gone on with.
+        :raises ConfigError: ``out`` holds something else, or a run with other settings, or
+            another process is at work there.
+        :raises OutputError: the disk refuses it.
+        """
+        if not out:
+            return cls.new(Path("runs"), name, settings, command)
+        path = Path(out).expanduser()
+        if resume and (path / CONFIG).is_file():
+            folder = cls.existing(path)
+            with folder._closing_on_error():
+                _check_same(path, _plain(settings), read_config(path)["settings"])
+            return folder
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise ConfigError(f"{path} is no folder; name a new folder with --out") from None
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}") from error
+        folder = cls(path)
+        with folder._closing_on_error():
+            # What a run that was killed while it began leaves is nobody's.
+            if {item.name for item in path.iterdir()} - {".partial"}:
+                raise ConfigError(f"{path} is not empty; name a new folder with --out")
+        return folder._noting(settings, command)
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
-        """The folder that an earlier run made, to go on with that run.
+        """The folder that an earlier run made, to go on with that run, maybe on another machine.
 
         :raises ConfigError: there is no run's folder at ``path``, or it is in use.
         """
-        if not (path / _CONFIG).is_file():
-            raise ConfigError(f"{path}: not the folder of a run (it has no {_CONFIG})")
-        return cls(path)
+        config = read_config(path)
+        folder = cls(path)
+        folder.resumed = True
+        with folder._closing_on_error():
+            if (here := _machine()) not in config["machines"]:
+                folder._write(CONFIG, {**config, "machines": [*config["machines"], here]})
+        return folder
 
-    def write_config(self, config: Any) -> None:
-        """Write ``config.json`` from a dataclass. :raises OutputError: the disk refuses it."""
-        self._write(_CONFIG, asdict(config))
+    def write_settings(self, settings: Any) -> None:
+        """Write the run's settings anew. :raises OutputError: the disk refuses it."""
+        self._write(CONFIG, {**read_config(self.path), "settings": _plain(settings)})
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write ``results.json``. :raises OutputError: the disk refuses it."""
-        self._write(_RESULTS, results)
+        self._write(RESULTS, results)
 
     def results(self) -> dict[str, Any]:
         """What ``results.json`` says; empty where there is none that can be read."""
         try:
-            return json.loads((self.path / _RESULTS).read_text(encoding="utf-8"))
+            return json.loads((self.path / RESULTS).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
 
-    def write_curve(
-        self,
-        title: str,
-        curves: Mapping[str, Sequence[float]],
-        *,
-        xlabel: str = "DAgger iteration",
-        at: Mapping[str, Sequence[float]] | None = None,
-    ) -> None:
-        """Write ``curve.png``: one panel a curve, over iterations from 1.
-
-        :param at: what a curve's values are drawn over instead, by the curve's name.
-        :raises ConfigError: matplotlib is not installed.
-        :raises OutputError: the disk refuses it.
-        """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ConfigError("curves need matplotlib: pip install 'samg_ros[train]'") from error
-        figure = Figure(figsize=(4 * len(curves), 3), layout="constrained")
-        figure.suptitle(title)
-        panels = figure.subplots(1, len(curves), squeeze=False)[0]
-        for panel, (name, values) in zip(panels, curves.items(), strict=True):
-            over = at[name] if at else range(1, len(values) + 1)
-            panel.plot(over, values, marker="o", markersize=3)
-            bottom = 0 if min(values, default=0) >= 0 else None
-            panel.set(xlabel=xlabel, title=name, ylim=(bottom, None))
-            panel.grid(alpha=0.3)
-        with replacing(self.path / "curve.png") as temporary:
-            figure.savefig(temporary, dpi=120)
-
     def close(self) -> None:
-        """Let others train here."""
+        """Let others work here."""
         os.close(self._open)
 
     def __enter__(self) -> RunFolder:
@@ -119,25 +140,62 @@ class RunFolder:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _noting(self, settings: Any, command: str) -> RunFolder:
+        about = {"command": command, "version": package_version(), "settings": _plain(settings)}
+        with self._closing_on_error():
+            self._write(CONFIG, {**about, "machines": [_machine()]})
+        return self
+
+    @contextmanager
+    def _closing_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        write_text(self.path / name, json.dumps(content, indent=2, default=str) + "\n")
+        write_text(self.path / name, json.dumps(content, indent=1, default=str) + "\n")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What the run of ``folder`` was told.
+    """What the run of ``folder`` was: ``command``, ``version``, ``settings`` and ``machines``.
 
     :raises ConfigError: there is no run's folder, or it cannot be read.
     """
-    path = folder / _CONFIG
+    path = folder / CONFIG
     if not path.is_file():
-        raise ConfigError(f"{folder}: not the folder of a run (it has no {_CONFIG})")
+        raise ConfigError(f"{folder}: not the folder of a run (it has no {CONFIG})")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: not the configuration of a run")
+    if not isinstance(content, dict) or not content.keys() >= {*_KEYS}:
+        raise ConfigError(
+            f"{path}: not the settings of a run of this release; name another folder"
+        )
     return content
+
+
+def _check_same(folder: Path, given: dict[str, Any], before: dict[str, Any]) -> None:
+    differing = [k for k in {**before, **given} if before.get(k) != given.get(k)]
+    if differing:
+        raise ConfigError(
+            f"{folder} holds a run with other settings ({', '.join(differing)}); name a new "
+            f"folder with --out, or repeat that run's settings ({CONFIG}) to resume it"
+        )
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    """As JSON has it: tuples are lists, paths texts."""
+    table = asdict(settings) if is_dataclass(settings) else settings  # type: ignore[arg-type]
+    return json.loads(json.dumps(table, default=str))
+
+
+def _machine() -> dict[str, Any]:
+    from samg_ros.machine import machine  # here, since it takes torch
+
+    return machine()
 
 
 def _new_folder(root: Path, name: str) -> Path:
@@ -151,23 +209,27 @@ def _new_folder(root: Path, name: str) -> Path:
     raise AssertionError("numbers do not end")
 
 
-def command_line(kind: str, task: str, config: Any) -> str:
-    """The command that repeats a training: ``samg train`` with what differs from the defaults.
+def command_line(command: str, config: Any, leave_out: Sequence[str] = ()) -> str:
+    """The command that repeats a run: ``command`` with what differs from the defaults.
 
-    Of paths only the name is told: a checkpoint is shared, its maker's folders mean nothing.
+    Of paths only the name is told: results are shared, their maker's folders mean nothing.
+
+    :param config: a dataclass. :param leave_out: fields that no result depends on.
     """
-    return " ".join(["samg train", kind, task, *_flags(config)])
+    return " ".join([command, *_flags(config, leave_out)])
 
 
-def _flags(config: Any, prefix: str = "--") -> Iterator[str]:
+def _flags(config: Any, leave_out: Sequence[str], prefix: str = "--") -> Iterator[str]:
     for field in fields(config):
         value, name = getattr(config, field.name), prefix + field.name.replace("_", "-")
         if is_dataclass(value):
-            yield from _flags(value, f"{name}.")
-        elif value == field.default or field.name in ("runs", "resume"):
+            yield from _flags(value, leave_out, f"{name}.")
+        elif value == field.default or field.name in leave_out:
             continue
         elif isinstance(value, bool):
             yield name if value else f"{prefix}no-{name.removeprefix(prefix)}"
+        elif isinstance(value, tuple):
+            yield " ".join([name, *map(str, value)])
         else:
             yield f"{name} {value.name if isinstance(value, Path) else value}"
 

@@ -23,7 +23,7 @@ from policies.student.learner import StudentLearner
 from policies.teacher.config import ImitationConfig, TeacherConfig
 from policies.teacher.train import train_teacher
 from policies.training import EVALUATION_SEEDS, VALIDATION_SEEDS, training_seed
-from policies.training.state_file import resumed
+from policies.training.state_file import NOT_TOLD, resumed
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.io.run_folder import command_line
 from samg_ros.machine import single_thread
@@ -132,7 +132,7 @@ def test_a_recipe_gives_defaults_that_options_override(monkeypatch: pytest.Monke
     adroit, balanced, still = given
     assert adroit == StudentConfig() and balanced.motion and balanced.camera_size == 168
     assert still == replace(balanced, motion=False)
-    told = command_line("student", "walker_walk", still)
+    told = command_line("samg train student walker_walk", still, NOT_TOLD)
     assert train.main(told.split()[2:]) == 0 and given[-1] == still, "it repeats the training"
     with pytest.raises(SystemExit):
         train.main(["student", "walker_walk", "--recipe", "soup"])

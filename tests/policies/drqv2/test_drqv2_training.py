@@ -150,7 +150,7 @@ def test_a_finished_run_can_be_prolonged_and_evaluations_disturb_nothing(
     assert json.loads((short / "results.json").read_text())["record"]["scores"] == {}
     assert train(resumed(DrQV2Config, short, frames=700)) == short
     config = json.loads((short / "config.json").read_text())
-    assert config["frames"] == 700
+    assert config["settings"]["frames"] == 700
     ours, theirs = (read_curves(folder) for folder in (short, whole))
     assert ours["evaluation/episode_return"][0] == [500, 700]
     assert ours["update/critic_loss"] == theirs["update/critic_loss"]

@@ -106,7 +106,7 @@ def test_demo_from_start_to_end(tmp_path: Path) -> None:
         assert run.ended() == 0, run.err
         assert run.nodes() == {}
     summary = json.loads(run.out)
-    assert summary == json.loads((run.folder / "summary.json").read_text())
+    assert summary == json.loads((run.folder / "results.json").read_text())
     (episode,) = summary["episodes"]
     assert summary["successes"] == 1 and episode["success"] is True
     assert summary["mean_iou"] == episode["min_iou"] == 1.0
@@ -187,7 +187,7 @@ def test_a_recorder_that_stops_ends_the_demo(tmp_path: Path) -> None:
         assert run.nodes() == {}
     assert "samg demo: the recorder has stopped, not recording: " in run.err
     assert "Traceback" not in run.err
-    assert not (run.folder / "summary.json").exists()
+    assert not (run.folder / "results.json").exists()
 
 
 def test_folder_with_something_in_it_is_left_alone(

@@ -115,7 +115,8 @@ def test_what_cannot_be_resumed_says_why(tmp_path: Path, capsys) -> None:
     assert main(["train", "student", TASK, "--resume", str(folder)]) == 1
     assert "00001.npz: missing or torn" in " ".join(capsys.readouterr().err.split())
     config_file = folder / "config.json"
-    config_file.write_text(json.dumps({"sac": {}}))
+    stored = json.loads(config_file.read_text())
+    config_file.write_text(json.dumps(stored | {"settings": {"sac": {}}}))
     with pytest.raises(CheckpointError, match="has unknown sac"):
         train_student(TASK, resumed(StudentConfig, folder), until(0)[1])
 

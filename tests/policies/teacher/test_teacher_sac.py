@@ -186,7 +186,7 @@ def test_one_process_at_a_time_trains_in_a_folder(tmp_path: Path) -> None:
     folder = killed_after(1, TeacherConfig(sac=SAC, runs=tmp_path))
     with (
         RunFolder.existing(folder),
-        pytest.raises(ConfigError, match="another process is training there"),
+        pytest.raises(ConfigError, match="another process is at work there"),
     ):
         train(resumed(TeacherConfig, folder))
     train(resumed(TeacherConfig, folder, sac=replace(SAC, rounds=2)))
@@ -198,7 +198,7 @@ def test_a_teacher_is_kept_before_its_curve_is_drawn(
     def refuse(*_: object, **__: object) -> None:
         raise ConfigError("no matplotlib")
 
-    monkeypatch.setattr(RunFolder, "write_curve", refuse)
+    monkeypatch.setattr("policies.teacher.train.plot_curves", refuse)
     with pytest.raises(ConfigError, match="no matplotlib"):
         train(TeacherConfig(sac=replace(SAC, rounds=1), runs=tmp_path))
     (folder,) = tmp_path.iterdir()
@@ -226,7 +226,7 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="trains for task 'point', not for 'other'"):
         train(resumed(TeacherConfig, folder), task="other")
     config = json.loads((folder / "config.json").read_text())
-    config["sac"]["hidden"] = 8
+    config["settings"]["sac"]["hidden"] = 8
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="of another task or network"):
         train(resumed(TeacherConfig, folder))
@@ -237,7 +237,7 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
     (folder / FILE).unlink()
     with pytest.raises(CheckpointError, match="before its first checkpoint"):
         train(resumed(TeacherConfig, folder))
-    (folder / "config.json").write_text(json.dumps({"image_size": 84}))
+    (folder / "config.json").write_text(json.dumps(config | {"settings": {"image_size": 84}}))
     with pytest.raises(CheckpointError, match="lacks imitation, sac"):
         train(resumed(TeacherConfig, folder))
 

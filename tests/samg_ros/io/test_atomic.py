@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 from policies.eval.folder import EvalFolder
-from policies.student.config import StudentConfig
 from policies.training.state_file import FILE, StateFile
 from samg_ros.errors import CheckpointError
 from samg_ros.io.atomic import OutputError, replacing, write_text
-from samg_ros.io.run_folder import RunFolder
 
 
 def test_a_folder_is_never_replaced_by_a_file(tmp_path: Path) -> None:
@@ -40,11 +38,6 @@ def test_a_folder_replaces_a_folder(tmp_path: Path) -> None:
             temporary.mkdir()
             (temporary / content).touch()
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["second"]
-
-
-def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
-    runs = [RunFolder.new(tmp_path, "same", StudentConfig()).path for _ in range(3)]
-    assert len(set(runs)) == 3 and sorted(tmp_path.iterdir()) == sorted(runs)
 
 
 def test_an_evaluation_that_was_killed_at_its_start_begins_again(tmp_path: Path) -> None:
