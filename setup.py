@@ -21,12 +21,17 @@ ROS_WHEELS = [
     "ros-lifecycle-msgs==2.3.0",
 ]
 EXTRAS = {
-    "sim": ["mujoco>=3.17,<4", "dm_control>=1.0.50", "gymnasium-robotics>=1.4,<2", "scikit-image"],
+    "sim": [
+        "mujoco>=3.17,<4",
+        "dm_control>=1.0.50",
+        "gymnasium-robotics>=1.4,<2",
+        "scikit-image",
+        "scipy>=1.15",
+    ],
     "ros": [] if os.environ.get("ROS_DISTRO") else ROS_WHEELS,
     "bag": ["rosbags==0.11.9", "mcap>=1.2", "zstandard"],
     "weights": ["onnx>=1.16", "onnxruntime>=1.18"],
-    # rliable needs arch below 8, which cannot be imported beside pandas 3.
-    "train": ["stable-baselines3>=2.9,<3", "rliable", "pandas<3", "tensorboard>=2.16"],
+    "train": ["stable-baselines3>=2.9,<3", "matplotlib", "tensorboard>=2.16"],
 }
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
 EXTRAS["ray"] = ["ray>=2.9"]

@@ -51,10 +51,11 @@ def evaluate(config: OmitArgPrefixes[EvalConfig], masker: OmitArgPrefixes[Masker
     from policies.eval.drive import settings_of
     from policies.eval.folder import EvalFolder
     from policies.eval.prepare import prepare
-    from policies.eval.summary import rliable, rows_of
+    from policies.eval.report.figures import figure_class
+    from policies.eval.summary import rows_of
 
     console = Console(file=sys.stderr if config.json else sys.stdout, soft_wrap=True)
-    rliable()  # what is missing must not show only at the end
+    figure_class()  # what is missing must not show only at the end
     prepared = prepare(config)
     run = driver(prepared)
     path = Path(config.out or f"runs/eval_{datetime.now():%Y%m%d_%H%M%S}").expanduser()

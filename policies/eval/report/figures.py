@@ -29,7 +29,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     tasks = list(dict.fromkeys(row.cell.task for row in rows))
     columns = min(_COLUMNS, len(tasks))
     lines = -(-len(tasks) // columns)
-    figure = _figure_class()(figsize=(2 + 4.5 * columns, 1 + 3.2 * lines), layout="constrained")
+    figure = figure_class()(figsize=(2 + 4.5 * columns, 1 + 3.2 * lines), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel, task in zip(panels, tasks, strict=False):
         _draw_task(panel, [row for row in rows if row.cell.task == task])
@@ -84,8 +84,8 @@ def _shown(row: Row) -> Interval:
     return row.episode_return.mean if row.success is None else row.success.mean
 
 
-def _figure_class() -> Any:
-    """matplotlib's figure, which needs no display."""
+def figure_class() -> Any:
+    """matplotlib's figure, which needs no display. :raises ConfigError: it is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from eval_fixtures import (  # noqa: F401 - few_draws is a fixture
     few_draws,
@@ -17,60 +16,11 @@ from scipy.stats import trim_mean
 from policies.episode import Cell
 from policies.eval.report.glance import lines_of
 from policies.eval.report.table import interval, results_table
-from policies.eval.summary import estimate, overall, ratio, rows_of, score_ratio
+from policies.eval.summary import overall, rows_of, score_ratio
 from samg_ros.statistics import Interval
 
 DOOR = Cell("adroit_door", "student", "oracle", "none")
 WALK = Cell("walker_walk", "student", "oracle", "none")
-
-
-def test_estimates_are_means_with_intervals_around_them() -> None:
-    scores = np.random.default_rng(0).normal(5, 1, (20, 1))
-    found = estimate(scores)
-    assert found.mean.mean == pytest.approx(scores.mean())
-    assert found.iqm.mean == pytest.approx(trim_mean(scores[:, 0], 0.25))
-    for one in (found.mean, found.iqm):
-        assert one.low < one.mean < one.high
-    # Of 20 draws with a deviation of 1 the mean's interval is about 4 / sqrt(20) wide.
-    assert 0.5 < found.mean.high - found.mean.low < 1.4
-
-
-def test_episodes_are_drawn_within_their_task() -> None:
-    """Tasks of quite different levels, each without any spread, leave nothing uncertain."""
-    found = estimate(np.repeat([[1.0, 100.0]], 10, axis=0))
-    assert found.mean == Interval(50.5, 50.5, 50.5)
-
-
-def test_the_same_episodes_give_the_same_intervals_and_leave_no_trace() -> None:
-    scores = np.random.default_rng(0).random((10, 2))
-    np.random.seed(3)
-    first = estimate(scores)
-    after = np.random.random()
-    np.random.seed(4)
-    assert estimate(scores) == first
-    np.random.seed(3)
-    assert np.random.random() == after
-
-
-def test_ratios_draw_the_same_seeds_for_both() -> None:
-    """Episodes of unlike difficulty, of which both reach the same share, leave nothing open."""
-    base = np.random.default_rng(0).uniform(100, 1000, 12)
-    found = ratio(0.8 * base, base)
-    assert found is not None
-    assert (found.mean, found.low, found.high) == pytest.approx((0.8, 0.8, 0.8))
-
-
-def test_a_base_that_rarely_succeeds_has_a_ratio_all_the_same() -> None:
-    rare = np.array([1.0, *np.zeros(9)])
-    found = ratio(rare, rare)
-    assert found == Interval(1.0, 1.0, 1.0)
-
-
-def test_ratios_need_a_base_above_zero() -> None:
-    found = ratio(np.full(10, 0.6), np.full(10, 1.2))
-    assert found == Interval(0.5, 0.5, 0.5)
-    assert ratio(np.ones(5), np.zeros(5)) is None
-    assert ratio(np.ones(5), -np.ones(5)) is None
 
 
 def test_rows_compare_with_the_clean_oracle() -> None:
