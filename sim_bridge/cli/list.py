@@ -6,15 +6,16 @@ import json as json_format
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from tyro.conf import Positional
 
-from samg_ros.robot import CommandMode
-from sim_bridge.perturbations.grammar import perturbations, supported
-from sim_bridge.task import TaskSpec, make_task
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from samg_ros.robot import CommandMode
+    from sim_bridge.task import TaskSpec
 
 _SMALLEST = 16  # px: what a task is made with when nothing is to be seen
 _EFFORT = {"rad": "N m", "m": "N"}
@@ -70,6 +71,9 @@ def task_facts(name: str) -> TaskFacts:
 
     :raises ConfigError: unknown name. :raises SimulationError: the simulator cannot start.
     """
+    from sim_bridge.perturbations.grammar import perturbations, supported
+    from sim_bridge.task import make_task
+
     task = make_task(name, height=_SMALLEST, width=_SMALLEST)
     try:
         has_success = task.reset(0).success is not None
@@ -126,6 +130,8 @@ def list_tasks(tasks: Positional[tuple[str, ...]] = (), /, json: bool = False) -
     :param tasks: tasks to tell everything of: also joints, limits and units.
     :param json: print JSON, always with everything.
     """
+    from rich.console import Console
+
     facts = look(tasks)
     console = Console()
     if json:
@@ -140,6 +146,8 @@ def list_tasks(tasks: Positional[tuple[str, ...]] = (), /, json: bool = False) -
 
 def look(names: Sequence[str]) -> list[TaskFacts]:
     """The facts of some tasks, of all if none is named."""
+    from rich.console import Console
+
     from sim_bridge.task import tasks
 
     for name in names:
@@ -153,6 +161,8 @@ def look(names: Sequence[str]) -> list[TaskFacts]:
 
 
 def _overview(facts: list[TaskFacts]) -> Table:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("task", "actions", "rate", "lasts", "aim", "cameras"):
         table.add_column(heading, no_wrap=True)
@@ -172,6 +182,8 @@ def _overview(facts: list[TaskFacts]) -> Table:
 
 def _print_task(one: TaskFacts, console: Console) -> None:
     """Everything of a task; lines are not broken where they would be copied from."""
+    from rich.table import Table
+
     about = {
         "control": f"{one.control_rate_hz:g} Hz, action repeat {one.action_repeat}",
         "episode": f"{one.episode_steps} steps, {one.episode_s:g} s",
@@ -192,6 +204,9 @@ def _print_task(one: TaskFacts, console: Console) -> None:
 
 
 def _axes(axes: Sequence[Axis], robot: Sequence[str] = ()) -> Table:
+    from rich import box
+    from rich.table import Table
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("name", no_wrap=True)
     table.add_column("limits", justify="right")

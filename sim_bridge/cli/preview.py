@@ -2,153 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional
 
 from samg_ros.errors import ConfigError, ImageError
-from samg_ros.io.atomic import replacing, write_text
-from samg_ros.io.contact_sheet import draw_overlay, draw_sheet, encode_jpeg
+from samg_ros.io.atomic import replacing
 from samg_ros.parameters import documented, parameter, validate
-from sim_bridge.cli.list import TaskFacts, look
-from sim_bridge.perturbations.grammar import make_perturbation, perturbations, supported
-from sim_bridge.scenes.preview import (
-    can_be_named,
-    clip_folder,
-    name_of,
-    previews,
-    settings,
-    with_clips,
-)
-from sim_bridge.task import make_task
 
-SIZE = 96
-LARGEST = 700_000  # bytes of the picture
-MASK_ROW = "none, the true mask"
+if TYPE_CHECKING:
+    import numpy as np
 
-_PAGE = """\
-# The worlds
-
-Every task under every setting, at the reset of one seed. `samg sim preview --all` makes this page
-and its picture; `samg sim list TASK` tells a task's joints, limits and units, and
-`samg sim preview TASK --perturb A B` shows what you want to see. Fields are grey where a task has
-nothing that the setting could change.
-{clips}
-
-![every task under every setting](worlds.jpg)
-
-## Tasks
-
-{tasks}
-
-## Settings
-
-Written as `--perturb TERM,TERM`; each may end in `@SEED`.
-
-{settings}
-"""
-_PHOTOS = "Where clips are shown, the photographs that come with scikit-image stand in."
-_CLIPS = "The clips shown are from a folder of the maker's own."
-
-
-def draw_worlds(
-    names: Sequence[str], clips: Path, seed: int, size: int, say: Callable[[str], None]
-) -> np.ndarray:
-    """A column for each task, a row for each setting.
-
-    :param clips: folder of what the settings with clips show. :param size: side of a picture, px.
-    :param say: is told which task is drawn.
-    :return: uint8 [H, W, 3].
-    """
-    shown = settings()
-    rows = ["none", MASK_ROW, *shown[1:]]
-    columns = []
-    for name in names:
-        say(name)
-        pictures = _pictures(name, [s for s in shown if _suits(s, name)], clips, seed, size)
-        columns.append([pictures.get(row) for row in rows])
-    return draw_sheet(names, rows, list(zip(*columns, strict=True)))
-
-
-def worlds_page(facts: Sequence[TaskFacts], *, own_clips: bool) -> str:
-    """The page as Markdown. :param own_clips: the picture shows clips that were given."""
-    return _PAGE.format(
-        clips=_CLIPS if own_clips else _PHOTOS,
-        tasks=_tasks_table(facts),
-        settings=_settings_table([one.name for one in facts]),
-    )
-
-
-def write_worlds(page: str, sheet: np.ndarray, folder: Path) -> tuple[Path, Path]:
-    """:return: the page's file and the picture's.
-
-    :raises ImageError: the picture is too large. :raises OutputError: the disk refuses it.
-    """
-    text, picture = folder / "worlds.md", folder / "worlds.jpg"
-    with replacing(picture) as temporary:
-        temporary.write_bytes(encode_jpeg(sheet, LARGEST))
-    write_text(text, page)
-    return text, picture
-
-
-def _pictures(
-    name: str, shown: Sequence[str], clips: Path, seed: int, size: int
-) -> dict[str, np.ndarray]:
-    task = make_task(name, height=size, width=size)
-    try:
-        texts = {setting: with_clips(setting, clips) for setting in shown}
-        frames = {one.label: one.frame for one in previews(task, texts, [seed])}
-    finally:
-        task.close()
-    pictures = {label: frame.rgb for label, frame in frames.items()}
-    clean = frames["none"]
-    return pictures | {MASK_ROW: draw_overlay(clean.rgb, clean.targets > 0)}
-
-
-def _suits(setting: str, task: str) -> bool:
-    return setting == "none" or name_of(setting) in supported(task)
-
-
-def _tasks_table(facts: Sequence[TaskFacts]) -> str:
-    lines = [
-        "| task | actions | control | episode | cameras | targets | judged by |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for one in facts:
-        cameras = ", ".join(f"**{c}**" if c == one.default_camera else c for c in one.cameras)
-        cells = (
-            f"`{one.name}`",
-            f"{len(one.actions)}, {one.command_mode}",
-            f"{one.control_rate_hz:g} Hz",
-            f"{one.episode_steps} steps, {one.episode_s:g} s",
-            cameras,
-            ", ".join(one.targets),
-            "success, return" if one.has_success else "return",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _settings_table(names: Sequence[str]) -> str:
-    lines = ["| term | | tasks |", "| --- | --- | --- |"]
-    for perturbation in perturbations.names():
-        kind = perturbations.get(perturbation)
-        fit = [name for name in names if perturbation in supported(name)]
-        others = [name for name in names if name not in fit]
-        fewest = "all" if not others else f"all but {', '.join(others)}"
-        tasks = ", ".join(fit) if len(fit) <= len(others) else fewest
-        term = f"{perturbation}{kind.argument}".replace("|", "\\|")
-        lines.append(f"| `{term}` | {kind.shows} | {tasks} |")
-    return "\n".join(lines)
-
-
-PREVIEW_SIZE = 160
+SIZE = 160
+WORLDS_SIZE = 96
 
 
 @documented
@@ -173,7 +43,7 @@ class PreviewOptions:
     camera: str = parameter("", "camera; empty takes each task's default")
     size: int = parameter(
         0,
-        f"side of a picture; 0 takes {PREVIEW_SIZE}, with --all {SIZE}",
+        f"side of a picture; 0 takes {SIZE}, with --all {WORLDS_SIZE}",
         unit="px",
         low=0,
         high=2048,
@@ -192,11 +62,17 @@ class PreviewOptions:
             raise ConfigError("seeds and perturb must each name at least one")
         if self.videos and not Path(self.videos).expanduser().is_dir():
             raise ConfigError(f"no folder {self.videos!r} of videos")
-        if self.videos and not can_be_named(self.videos):
+        if self.videos and not _can_be_named(self.videos):
             raise ConfigError(
                 f"the path {self.videos!r} holds a comma or ends like @7, which means something "
                 "else in a look; give the folder another name"
             )
+
+
+def _can_be_named(folder: str) -> bool:
+    from sim_bridge.scenes.preview import can_be_named
+
+    return can_be_named(folder)
 
 
 def preview(
@@ -206,6 +82,10 @@ def preview(
 
     :param tasks: tasks to show; with --all, all where none is named.
     """
+    import cv2
+    import numpy as np
+    from rich.console import Console
+
     tasks = tuple(dict.fromkeys(tasks))
     if options.all:
         _preview_all(tasks, options)
@@ -224,9 +104,16 @@ def preview(
 
 def _sheet(names: Sequence[str], options: PreviewOptions) -> np.ndarray:
     """:return: uint8 [H, W, 3]."""
-    from sim_bridge.experts.state import make_mover
+    import numpy as np
+    from rich.console import Console
 
-    size = options.size or PREVIEW_SIZE
+    from samg_ros.io.contact_sheet import draw_overlay, draw_sheet
+    from sim_bridge.experts.state import make_mover
+    from sim_bridge.perturbations.grammar import make_perturbation
+    from sim_bridge.scenes.preview import clip_folder, previews, with_clips
+    from sim_bridge.task import make_task
+
+    size = options.size or SIZE
     seeds = tuple(dict.fromkeys(options.seeds))
     rows: dict[str, list[np.ndarray | None]] = {}
     with clip_folder(options.videos) as clips, Console(stderr=True).status("tasks") as status:
@@ -256,6 +143,12 @@ def _sheet(names: Sequence[str], options: PreviewOptions) -> np.ndarray:
 
 
 def _preview_all(names: Sequence[str], options: PreviewOptions) -> None:
+    from rich.console import Console
+
+    from sim_bridge.cli.list import look
+    from sim_bridge.cli.worlds import draw_worlds, worlds_page, write_worlds
+    from sim_bridge.scenes.preview import clip_folder
+
     facts = look(names)
     console = Console()
     with clip_folder(options.videos) as clips, Console(stderr=True).status("worlds") as status:
@@ -263,7 +156,7 @@ def _preview_all(names: Sequence[str], options: PreviewOptions) -> None:
             [one.name for one in facts],
             clips,
             options.seeds[0],
-            options.size or SIZE,
+            options.size or WORLDS_SIZE,
             status.update,
         )
     page = worlds_page(facts, own_clips=bool(options.videos))

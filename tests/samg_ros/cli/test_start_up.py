@@ -24,6 +24,8 @@ COMMANDS = (
     "reference files",
     "reference sim",
     "sim",
+    "sim list",
+    "sim preview",
     "train",
     "train drqv2",
     "train student",

@@ -18,7 +18,7 @@ from samg_ros.io import contact_sheet
 for module in ("sim_bridge.render.renderer", "dm_control", "gymnasium_robotics", "skimage"):
     pytest.importorskip(module, reason="needs the [sim] extra", exc_type=ModuleNotFoundError)
 
-from sim_bridge.cli import preview
+from sim_bridge.cli import worlds
 from sim_bridge.cli.list import TaskFacts, task_facts
 from sim_bridge.perturbations.grammar import make_perturbation, perturbations, supported
 from sim_bridge.scenes.preview import clip_folder, name_of, previews, settings, with_clips
@@ -257,10 +257,10 @@ class TestPreviewCommand:
 
 
 def test_the_page_in_the_documentation_is_what_the_command_writes(facts):
-    page = preview.worlds_page(list(facts.values()), own_clips=False)
+    page = worlds.worlds_page(list(facts.values()), own_clips=False)
     written = (DOCS / "worlds.md").read_text()
     assert written == page, "tasks or settings have changed: run `samg sim preview --all`"
-    assert (DOCS / "worlds.jpg").stat().st_size <= preview.LARGEST
+    assert (DOCS / "worlds.jpg").stat().st_size <= worlds.LARGEST
 
 
 def test_an_empty_list_of_clips_is_an_error(tmp_path):
