@@ -26,7 +26,6 @@ from samg_ros.machine import single_thread
 from samg_ros.parameters import parameter, validate
 from samg_ros.robot import PolicySpec
 from sim_bridge.experts import shipped_teachers
-from sim_bridge.experts.arm import SCRIPTED_TASKS, ArmExpert
 from sim_bridge.task import StepResult
 
 
@@ -217,6 +216,8 @@ class StateTeacher:
 
 def has_teacher(task: str) -> bool:
     """Whether :func:`shipped_teacher` has one for ``task``."""
+    from sim_bridge.experts.arm import SCRIPTED_TASKS
+
     return task in SCRIPTED_TASKS or task in shipped_teachers()
 
 
@@ -225,6 +226,9 @@ def shipped_teacher(task: str) -> Teacher:
 
     :raises CheckpointError: nothing does, or its file cannot be used.
     """
+    # Scripts need the simulator; a robot, on which policies run, has none.
+    from sim_bridge.experts.arm import SCRIPTED_TASKS, ArmExpert
+
     return ArmExpert(task) if task in SCRIPTED_TASKS else StateTeacher.shipped(task)
 
 

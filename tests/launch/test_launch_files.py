@@ -55,7 +55,7 @@ def test_every_launch_file_is_listed_here():
     }
 
 
-@pytest.mark.parametrize("path", [*map(path_of, ARGUMENTS), ROOT / "samg_ros/ros/launching.py"])
+@pytest.mark.parametrize("path", [*map(path_of, ARGUMENTS), ROOT / "samg_ros/nodes/launching.py"])
 def test_only_installed_nodes_are_named(path):
     source = path.read_text()
     compile(source, path, "exec")
@@ -68,8 +68,10 @@ def test_only_installed_nodes_are_named(path):
 @pytest.mark.parametrize("name", sorted(installed_nodes()))
 def test_every_installed_node_starts_a_module_that_is_there(name):
     assert (ROOT / "resource" / "bin" / name).stat().st_mode & 0o111
-    module = "sim_bridge/bridge/node.py" if name == "bridge_node" else f"samg_ros/nodes/{name}.py"
-    assert (ROOT / module).is_file()
+    script = (ROOT / "resource" / "bin" / name).read_text()
+    named = dict(re.findall(r"(\w+_node|\*)\) module=(\S+) ;;", script))
+    module = named.get(name, named["*"]).replace("$name", name)
+    assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file()
 
 
 @pytest.fixture

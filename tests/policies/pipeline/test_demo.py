@@ -16,7 +16,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from harness import MARK, command_of, marked, private_environment
+from harness import (
+    BRIDGE,
+    MARK,
+    MASKER,
+    POLICY,
+    RECORDER,
+    command_of,
+    marked,
+    private_environment,
+)
 from messages import on_disk
 from probe import DEADLINE_S
 
@@ -33,7 +42,7 @@ sys.exit(main())
 """
 # A run that goes on for longer than a test, with what starts fastest.
 ENDLESS = ("--episodes", "1000", "--mask", "oracle", "--policy", "random", "--perturb", "none")
-NODES = {"bridge_node", "masker_node", "policy_node", "recorder_node"}
+NODES = {BRIDGE, MASKER, POLICY, RECORDER}
 
 
 class Demo:
@@ -169,7 +178,7 @@ def test_dead_child_ends_the_demo_with_its_last_lines(tmp_path: Path) -> None:
         log = run.folder / "logs" / "policy.log"
         with log.open("a") as file:
             file.write("the policy's last words\n")
-        os.kill(run.nodes()["policy_node"], signal.SIGKILL)
+        os.kill(run.nodes()[POLICY], signal.SIGKILL)
         assert run.ended() == 1
         assert run.nodes() == {}
     assert f"the policy process ended with status -9; its last lines ({log}):" in run.err
