@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,11 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
 from policies.eval.config import EvalConfig, command
+from samg_ros.io.progress import progress
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.parameters import documented, parameter
 
 if TYPE_CHECKING:  # what --help has no need of, torch above all, takes seconds to import
-    from rich.console import Console
     from rich.table import Table
 
     from policies.episode import EpisodeRecord
@@ -61,8 +61,12 @@ def evaluate(config: OmitArgPrefixes[EvalConfig], masker: OmitArgPrefixes[Masker
     path = Path(config.out or f"runs/eval_{datetime.now():%Y%m%d_%H%M%S}").expanduser()
     with EvalFolder(path, settings_of(prepared, masker), command(config, masker)) as folder:
         planned = len(prepared.episodes)
-        with progress(console, planned, planned - len(folder.missing(prepared.episodes))) as tell:
-            problems = run(prepared, masker, folder, tell)
+        there = planned - len(folder.missing(prepared.episodes))
+        if there:
+            console.print(f"going on after {there} of {planned} episodes", highlight=False)
+        done = count(there + 1)
+        with progress("", planned, done=there, console=console) as report:
+            problems = run(prepared, masker, folder, lambda one: report(next(done), line(one)))
         summary = write_results(folder.path, folder.records, problems)
     if config.json:
         print(json.dumps(summary, indent=1))
@@ -126,35 +130,6 @@ def screen_table(rows: list[Row]) -> Table:
         iou = "-" if row.mean_iou is None else f"{row.mean_iou:.2f}"
         table.add_row(*vars(row.cell).values(), interval(shown), share, iou)
     return table
-
-
-@contextmanager
-def progress(console: Console, planned: int, there: int) -> Iterator[Report]:
-    """A bar over episodes, a line each where nobody watches; it yields what tells of one."""
-    if there:
-        console.print(f"going on after {there} of {planned} episodes", highlight=False)
-    done = there
-
-    def tell(record: EpisodeRecord) -> None:
-        nonlocal done
-        done += 1
-        console.print(f"{done}/{planned} {line(record)}", highlight=False, markup=False)
-
-    if not console.is_terminal:
-        yield tell
-        return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.description}"), console=console) as bars:
-        bar = bars.add_task("", total=planned, completed=there)
-        yield lambda record: bars.update(bar, advance=1, description=line(record))
 
 
 def line(record: EpisodeRecord) -> str:

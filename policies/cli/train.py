@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -14,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from policies.drqv2.config import DrQV2Config
 from policies.student.config import DEFAULT_RECIPE, RECIPES, Recipe, StudentConfig
 from policies.teacher.config import TeacherConfig
+from samg_ros.io.progress import progress
 
 Command = Callable[..., None]
 C = TypeVar("C", TeacherConfig, StudentConfig, DrQV2Config)
@@ -33,7 +33,7 @@ def teacher_command(defaults: TeacherConfig) -> Command:
         from policies.teacher.train import train_teacher
 
         rounds = config.imitation.iterations if config.expert else config.sac.rounds
-        with _progress(f"teacher {task}", rounds) as report:
+        with progress(f"teacher {task}", rounds) as report:
             path = train_teacher(task, config, report)
         print(f"wrote {path}")
 
@@ -55,7 +55,7 @@ def student_command(defaults: StudentConfig) -> Command:
         """
         from policies.student.train import train_student
 
-        with _progress(f"student {task}", config.iterations) as report:
+        with progress(f"student {task}", config.iterations) as report:
             path = train_student(task, config, report)
         print(f"wrote {path}")
 
@@ -72,7 +72,7 @@ def drqv2_command(defaults: DrQV2Config) -> Command:
         """
         from policies.drqv2.run import train_drqv2
 
-        with _progress(f"drqv2 {task}", config.frames) as report:
+        with progress(f"drqv2 {task}", config.frames) as report:
             path = train_drqv2(task, config, report)
         print(f"wrote {path}")
 
@@ -107,32 +107,3 @@ def main(argv: list[str]) -> int:
     }
     tyro.extras.subcommand_cli_from_dict(commands, prog="samg train", args=argv)
     return 0
-
-
-@contextmanager
-def _progress(title: str, rounds: int) -> Iterator[Callable[[int, str], None]]:
-    """A bar over rounds, lines where nobody watches; what it yields is called after each round
-    with its number and a line about it."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-
-    console = Console()
-    if not console.is_terminal:
-        yield lambda done, line: console.print(f"{title} {done}/{rounds}: {line}")
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[line]}"),
-    )
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(title, total=rounds, line="")
-        yield lambda done, line: progress.update(bar, completed=done, line=line)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
+from samg_ros.io.progress import progress
 from samg_ros.masking.config import LOST_BEHAVIOURS, LostBehaviour, MaskerConfig
 from samg_ros.parameters import documented, parameter, validate
 
 if TYPE_CHECKING:  # what --help has no need of, torch above all, takes seconds to import
     from rich.console import Console
-    from rich.progress import Progress
 
     from samg_ros.masking.masker import SamgMasker
     from samg_ros.masking.reference import Reference
@@ -125,46 +125,23 @@ def _find(
 
     if results.resumed:
         console.print(f"resumed: {results.resumed} frames are masked already")
-    with _progress(console) as progress:
-        task = progress.add_task(
-            "masking", total=source.count, completed=results.resumed, lost=0, unreadable=0
-        )
+    seen: Counter[str] = Counter()
+    bar = progress("masking", source.count, done=results.resumed, lines=False, console=console)
+    with bar as report:
 
-        seen: Counter[str] = Counter()
-
-        def report(record: Record) -> None:
+        def tell(record: Record) -> None:
             seen[record.status] += 1
-            lost, unreadable = seen["lost"], seen["unreadable"]
-            progress.update(task, advance=1, lost=lost, unreadable=unreadable)
+            line = f"lost {seen['lost']}, unreadable {seen['unreadable']}"
+            report(results.resumed + seen.total(), line)
 
         def build() -> SamgMasker:
-            progress.update(task, description="loading")
+            report(results.resumed, "loading")
             masker = build_masker(reference, config)
-            progress.update(task, description=f"masking on {masker.device}")
+            report(results.resumed, f"on {masker.device}")
             return masker
 
-        find_masks(source, results, build, batch, report)
-        progress.update(task, description="masks")
+        find_masks(source, results, build, batch, tell)
     return len(results.done) - results.resumed
-
-
-def _progress(console: Console) -> Progress:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("lost {task.fields[lost]}, unreadable {task.fields[unreadable]}"),
-        TimeRemainingColumn(),
-        console=console,
-    )
 
 
 def _make(
