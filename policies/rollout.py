@@ -55,7 +55,10 @@ def evaluate_states(
     """
 
     def episode(seed: int) -> EpisodeRecord:
-        return _run(seed, task.reset(seed), task.step, lambda result: act(result.state))
+        return _run(seed, task.reset(seed), step, lambda result: act(result.state))
+
+    def step(action: np.ndarray) -> StepResult:
+        return task.step(task.spec.action_to_command(action))
 
     return EpisodeResults(tuple(episode(seed) for seed in seeds))
 
@@ -73,7 +76,7 @@ def _episode(policy: Policy, scene: Scene, mask_source: MaskSource, seed: int) -
 
     policy.reset()
     mask_source.reset(seed)
-    return _run(seed, scene.reset(seed), scene.step, act)
+    return _run(seed, scene.reset(seed), scene.act, act)
 
 
 def _run(

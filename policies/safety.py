@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from samg_ros.errors import UnsafeActionError
-from samg_ros.robot import PolicySpec, action_to_command
+from samg_ros.robot import PolicySpec
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,7 @@ class CommandGuard:
 
     def __init__(self, spec: PolicySpec, limits: SafetyLimits) -> None:
         self._spec, self._limits = spec, limits
-        # Converted once: doing it for each command is felt in the node's latency.
-        low, high = np.asarray(spec.command_low), np.asarray(spec.command_high)
-        self._range = low, high
+        low, high = spec.command_limits
         middle, half = (low + high) / 2, (high - low) / 2 * limits.range_share
         self._low, self._high = middle - half, middle + half
         self.reset()
@@ -76,8 +74,7 @@ class CommandGuard:
         :raises UnsafeActionError: a wrong size, NaN or infinity; nothing may be sent then.
         """
         self._check(action)
-        wanted = action_to_command(action, *self._range)
-        wanted = np.clip(wanted, self._low, self._high)
+        wanted = np.clip(self._spec.action_to_command(action), self._low, self._high)
         before = self._before(measured, wanted)
         most = self._most(gap_s)
         self._last = np.clip(wanted, before - most, before + most)

@@ -1,11 +1,14 @@
-"""Joint commands, and how normalised actions become them."""
+"""A robot as tasks and policies know it: its joints, its commands, and actions for them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
+
+from samg_ros.errors import SimulationError
 
 CommandMode = Literal["position", "velocity", "effort"]
 
@@ -41,12 +44,56 @@ def as_action(values: np.ndarray, low, high) -> np.ndarray:
     return (values - (low + high) / 2) / ((high - low) / 2)
 
 
-@dataclass(frozen=True)
-class PolicySpec:
+@dataclass(frozen=True, kw_only=True)
+class RobotSpec:
+    """What is read from a robot and what it is told, each control step.
+
+    ``joint_names``: whose positions are read, rad or m.
+    ``actuated_joints``: what is commanded; ``command_low`` and ``command_high`` are the limits, in
+    their order and in the units of ``command_mode``: rad (m for slides), rad/s, or N m.
+    """
+
+    joint_names: tuple[str, ...]
+    actuated_joints: tuple[str, ...]
+    command_mode: CommandMode
+    command_low: tuple[float, ...]
+    command_high: tuple[float, ...]
+    control_dt_s: float
+
+    @property
+    def action_size(self) -> int:
+        return len(self.actuated_joints)
+
+    @cached_property
+    def command_limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """``command_low`` and ``command_high`` as float64 [A]; not to be written to."""
+        return np.array(self.command_low, np.float64), np.array(self.command_high, np.float64)
+
+    def action_to_command(self, action: np.ndarray) -> np.ndarray:
+        """Normalised action, float [A], to the values of a joint command, float64 [A].
+
+        What lies beyond [-1, 1] is clipped; NaN stays NaN, and no task or robot takes it.
+
+        :raises SimulationError: another shape.
+        """
+        if np.shape(action) != (self.action_size,):
+            raise SimulationError(
+                f"an action has shape ({self.action_size},), one value for each of "
+                f"actuated_joints; got {np.shape(action)}"
+            )
+        return action_to_command(action, *self.command_limits)
+
+    def command_to_action(self, command: np.ndarray) -> np.ndarray:
+        """Inverse of :meth:`action_to_command`; values beyond the limits are clipped to them."""
+        return command_to_action(command, *self.command_limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicySpec(RobotSpec):
     """What a policy needs from and gives to the outside.
 
-    ``command_low``/``command_high`` turn an action in [-1, 1] into a joint command (units of
-    ``command_mode``: rad, rad/s or N m), in the order of ``actuated_joints``.
+    Its actions in [-1, 1] become commands of the robot that it learned on, in the order of
+    ``actuated_joints``; of the robot's joints it reads ``joint_names``.
     ``mask``: what the pictures were that it learned from: ``targets`` (all but the task's targets
     is black), ``none`` (the camera's), ``black`` (nothing at all).
     """
@@ -55,10 +102,4 @@ class PolicySpec:
     camera: str
     image_size: int
     frame_stack: int
-    joint_names: tuple[str, ...]
-    actuated_joints: tuple[str, ...]
-    command_mode: CommandMode
-    command_low: tuple[float, ...]
-    command_high: tuple[float, ...]
-    control_dt_s: float
     mask: str = "targets"

@@ -9,15 +9,15 @@ import numpy as np
 
 from samg_ros.errors import SimulationError
 from samg_ros.registry import Registry
-from samg_ros.robot import CommandMode, action_to_command, command_to_action
+from samg_ros.robot import RobotSpec
 from sim_bridge.render import CAMERA_SIZE as CAMERA_SIZE
 
 if TYPE_CHECKING:
     from sim_bridge.render.stage import Edit
 
 
-@dataclass(frozen=True)
-class TaskSpec:
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec(RobotSpec):
     """What a task looks like from outside. Units: rad or m (position), rad/s or m/s, N m or N.
 
     ``control_dt_s`` is the simulated time of one :meth:`Task.step`, action repeat included.
@@ -27,37 +27,21 @@ class TaskSpec:
     carries: hinge and slide joints, and the couplings of several joints that an actuator moves;
     never the free joint of a body that floats.
     ``proprioception`` is the subset of ``joint_names`` that belongs to the robot.
+    ``tells_success``: whether there is a success beside the return.
     ``joint_units`` and ``joint_limits`` (low, high; infinite where free) are in the order of
     ``joint_names``; empty where the task does not say.
     """
 
     name: str
-    actuated_joints: tuple[str, ...]
-    command_mode: CommandMode
-    command_low: tuple[float, ...]
-    command_high: tuple[float, ...]
-    joint_names: tuple[str, ...]
     proprioception: tuple[str, ...]
     cameras: tuple[str, ...]
     default_camera: str
     targets: tuple[str, ...]
-    control_dt_s: float
     action_repeat: int
     episode_steps: int
+    tells_success: bool
     joint_units: tuple[str, ...] = ()
     joint_limits: tuple[tuple[float, float], ...] = ()
-
-    @property
-    def action_size(self) -> int:
-        return len(self.actuated_joints)
-
-    def action_to_command(self, action: np.ndarray) -> np.ndarray:
-        """Normalised action, float [A] in [-1, 1], to joint command values, float64 [A]."""
-        return action_to_command(action, self.command_low, self.command_high)
-
-    def command_to_action(self, command: np.ndarray) -> np.ndarray:
-        """Inverse of :meth:`action_to_command`; values beyond the limits are clipped to them."""
-        return command_to_action(command, self.command_low, self.command_high)
 
 
 @dataclass(frozen=True)
@@ -92,8 +76,9 @@ class Task(Protocol):
 
     def reset(self, seed: int) -> StepResult: ...
 
-    def step(self, action: np.ndarray) -> StepResult:
-        """:param action: float [A] in [-1, 1]; NaN or a wrong shape raises SimulationError."""
+    def step(self, command: np.ndarray) -> StepResult:
+        """:param command: float64 [A] in the actuators' units (rad, rad/s, N m), clipped to the
+        limits; NaN or a wrong shape raises SimulationError."""
         ...
 
     def joint_state(self) -> JointState: ...

@@ -95,8 +95,8 @@ def make_scenes(world: World, envs: int, episodes: int) -> VectorScenes:
 class Runner:
     """Runs episodes in ``scenes``; as soon as one ends, the next begins in its place.
 
-    A command takes the way it takes through the nodes, from action to joints and back: the same
-    seed gives the same episode there, to the bit as long as its masks are the same.
+    The same seed gives the same episode through the nodes, to the bit as long as its masks are
+    the same: there and here an action becomes a command once.
 
     :param policies: by what results call them; copied, since a policy remembers frames.
     :param masker: see :func:`policies.eval.runner.pictures`.
@@ -160,7 +160,7 @@ class _Running:
 
     def __init__(self, episode: Episode, policy: Policy, sight: Sight, spec: TaskSpec) -> None:
         self.sight = sight
-        self._episode, self._policy, self._spec = episode, policy, spec
+        self._episode, self._policy = episode, policy
         self._joints = [spec.joint_names.index(name) for name in policy.spec.joint_names]
         self._return = 0.0
 
@@ -183,10 +183,9 @@ class _Running:
         return SceneFrame(rgb, targets, stamp_ns, result.step, fovy_rad=float("nan"))
 
     def act(self, picture: np.ndarray) -> np.ndarray:
-        """:return: float64 [A] in [-1, 1], as it arrives through a joint command."""
+        """:return: float32 [A] in [-1, 1]."""
         joints = self._state.joints.position[self._joints].astype(np.float32)
-        action = self._policy.act(Observation(picture, joints))
-        return self._spec.command_to_action(self._spec.action_to_command(action))
+        return self._policy.act(Observation(picture, joints))
 
     def record(self) -> EpisodeRecord:
         """What is kept of it."""

@@ -160,7 +160,7 @@ def collect(
             if result.step == 0 or rng.random() < 1 / drive.mean_stretch:
                 teacher_drives = rng.random() < drive.teacher_share
             action = action if teacher_drives else own
-        result = scene.step(action + rng.normal(0, drive.exploration_std, action.shape))
+        result = scene.act(action + rng.normal(0, drive.exploration_std, action.shape))
         if result.success and not succeeded:
             succeeded, end = True, min(end, result.step + drive.steps_after_success)
     return Episode(

@@ -80,7 +80,7 @@ class StateEnv(gymnasium.Env):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """:param action: float32 [A] in [-1, 1]. :return: float32 [S], reward, flags, {}."""
-        result = self._task.step(action)
+        result = self._task.step(self._task.spec.action_to_command(action))
         reward = result.reward
         if self._hint:
             reward += self._weight * self._hint(self._task.data)  # type: ignore[attr-defined]

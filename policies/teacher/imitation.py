@@ -71,7 +71,8 @@ def _drive(
         while not result.done:
             states.append(result.state)
             action = driver.label(result.state)
-            result = task.step(action + rng.normal(0, config.exploration_std, action.shape))
+            action = action + rng.normal(0, config.exploration_std, action.shape)
+            result = task.step(task.spec.action_to_command(action))
     return np.stack(states), np.stack([expert.label(state) for state in states])
 
 

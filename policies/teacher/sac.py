@@ -98,7 +98,8 @@ def _measure(task: Task, seed: int) -> Normalizer:
         result = task.reset(training_seed(seed, episode))
         while not result.done:
             states.append(result.state)
-            result = task.step(rng.uniform(-1, 1, task.spec.action_size))
+            action = rng.uniform(-1, 1, task.spec.action_size)
+            result = task.step(task.spec.action_to_command(action))
     return Normalizer.fit(np.stack(states), _STATE_STD_FLOOR)
 
 

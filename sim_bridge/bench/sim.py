@@ -204,7 +204,7 @@ class _Walk:
         """One control step. :return: what it took."""
         action = self._rng.uniform(-1, 1, self.scene.task.spec.action_size)
         watch = _Stopwatch()
-        result = self.scene.step(action)
+        result = self.scene.act(action)
         took = watch.read()
         if result.done:
             self._seed += 1

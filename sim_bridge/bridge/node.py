@@ -20,7 +20,7 @@ from samg_ros.ros.diagnostics import Monitor
 from samg_ros.ros.parameters import declare
 from samg_ros.ros.runtime import run
 from sim_bridge.bridge.config import BridgeConfig
-from sim_bridge.bridge.output import BridgeOutput, read_command, resting_action
+from sim_bridge.bridge.output import BridgeOutput, read_command, resting_command
 from sim_bridge.bridge.pace import Pace
 from sim_bridge.bridge.session import Session, SessionFrame
 from sim_bridge.perturbations.grammar import make_perturbation
@@ -59,8 +59,8 @@ class BridgeNode(Node):
         self._awaiting = False  # lockstep: the frame has no command yet
         self._given_up = False
         self._trouble = ""  # why the last reset failed
-        self._action = np.zeros(task.spec.action_size)
-        self._waiting_action: np.ndarray | None = None  # a command that came during a pause
+        self._command = np.zeros(task.spec.action_size)
+        self._waiting_command: np.ndarray | None = None  # one that came during a pause
         self._allowed_steps: int | None = None  # None: running; else what a pause still allows
         self._sent_at: dict[int, float] = {}
         self._waiting_since = self._resent_at = 0.0
@@ -131,12 +131,11 @@ class BridgeNode(Node):
             self._monitor.count("stale_commands")
             return
         self._measure(command.stamp_ns)
-        action = self._task.spec.command_to_action(command.values)
         if self._config.mode == "realtime":
-            self._action = action
+            self._command = command.values
         else:
             self._awaiting = False
-            self._waiting_action = action
+            self._waiting_command = command.values
             self._resume()
 
     def _is_current(self, stamp_ns: int) -> bool:
@@ -148,9 +147,9 @@ class BridgeNode(Node):
 
     def _resume(self) -> None:
         """Carry out the command that waits, if a step may pass."""
-        if self._waiting_action is not None and self._take_step():
-            action, self._waiting_action = self._waiting_action, None
-            self._advance(action)
+        if self._waiting_command is not None and self._take_step():
+            command, self._waiting_command = self._waiting_command, None
+            self._advance(command)
 
     def _take_step(self) -> bool:
         if self._allowed_steps is None:
@@ -173,8 +172,8 @@ class BridgeNode(Node):
         self._next_seed += 1  # though it may fail: the next draws another clip
         self._session.reset(seed)
         self._trouble = ""
-        self._action = resting_action(self._task)
-        self._waiting_action = None
+        self._command = resting_command(self._task)
+        self._waiting_command = None
         self._given_up = False
         self._sent_at.clear()
         self._latency_s = math.nan
@@ -194,9 +193,9 @@ class BridgeNode(Node):
             self._monitor.count_error("failed_resets", f"no new episode: {error}")
             return str(error)
 
-    def _advance(self, action: np.ndarray) -> None:
+    def _advance(self, command: np.ndarray) -> None:
         try:
-            self._session.step(action)
+            self._session.step(command)
         except SimulationError as error:
             self._monitor.count_error("refused_commands", f"command refused: {error}")
             return
@@ -243,7 +242,7 @@ class BridgeNode(Node):
         if self._pace.tick(time.monotonic(), stepped=stepped):
             self._monitor.count_error("late_episodes", self._pace.warning())
         if stepped:
-            self._advance(self._action)
+            self._advance(self._command)
         if runs and not self._given_up:
             self._monitor.tell(self._pace.facts(), self._trouble or self._pace.warning())
 

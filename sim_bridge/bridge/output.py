@@ -106,7 +106,7 @@ def read_command(msg: JointState, spec: TaskSpec) -> JointCommand:
     length, NaN or infinity, or a value beyond the limits; the message names the joint.
     """
     command = msg_to_command(msg, spec.actuated_joints, spec.command_mode)
-    low, high = np.array(spec.command_low), np.array(spec.command_high)
+    low, high = spec.command_limits
     beyond = np.maximum(low - command.values, command.values - high)
     worst = int(np.argmax(beyond / (high - low)))
     if beyond[worst] > _TOLERANCE * (high - low)[worst]:
@@ -117,13 +117,13 @@ def read_command(msg: JointState, spec: TaskSpec) -> JointCommand:
     return command
 
 
-def resting_action(task: Task) -> np.ndarray:
+def resting_command(task: Task) -> np.ndarray:
     """What holds a robot still until it is told something: its own pose, or no speed or effort.
 
-    :return: float64 [A] in [-1, 1].
+    :return: float64 [A] in the units of ``spec.command_mode``.
     """
     spec = task.spec
     if spec.command_mode != "position":
         return np.zeros(spec.action_size)
     where = dict(zip(spec.joint_names, task.joint_state().position, strict=True))
-    return spec.command_to_action(np.array([where[name] for name in spec.actuated_joints]))
+    return np.array([where[name] for name in spec.actuated_joints])

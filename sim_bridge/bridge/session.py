@@ -76,9 +76,9 @@ class Session:
         self._take(result)
         self._began_ns = self._stamp_ns
 
-    def step(self, action: np.ndarray) -> None:
-        """One control step. :param action: float [A] in [-1, 1]. :raises SimulationError: NaN."""
-        result = self._scene.step(action)
+    def step(self, command: np.ndarray) -> None:
+        """One control step. :raises SimulationError: see ``Task.step``, which takes the same."""
+        result = self._scene.step(command)
         self._return += result.reward
         self._take(result)
 

@@ -57,7 +57,7 @@ def previews(
         result = scene.reset(seed)
         move = movers(seed) if movers else None
         while move is not None and result.step < step and not result.done:
-            result = scene.step(move(result))
+            result = scene.act(move(result))
         for label, perturbation in made.items():
             scene.perturb(perturbation)
             yield Preview(name, label, seed, scene.observe(camera))

@@ -64,7 +64,7 @@ def _frames(
     frames, taken = [], 0
     for moment in (shares * len(actions)).round().astype(int):
         for action in actions[taken:moment]:
-            scene.step(action)
+            scene.act(action)
         taken = moment
         frames.append(scene.observe())
     return frames
@@ -76,7 +76,7 @@ def _actions(scene: Scene, act: Callable[[StepResult], np.ndarray], seed: int) -
     actions = []
     while not (result.done or result.success):
         actions.append(act(result))
-        result = scene.step(actions[-1])
+        result = scene.act(actions[-1])
     return actions
 
 

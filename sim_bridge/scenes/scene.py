@@ -65,10 +65,17 @@ class Scene:
         perturbation.reset(self._seed)
         self._perturbation = perturbation
 
-    def step(self, action: np.ndarray) -> StepResult:
-        """:param action: float [A] in [-1, 1]. :raises SimulationError: see ``Task.step``."""
-        self._last = self.task.step(action)
+    def step(self, command: np.ndarray) -> StepResult:
+        """:param command: float64 [A] in the actuators' units, see ``Task.step``.
+
+        :raises SimulationError: see ``Task.step``.
+        """
+        self._last = self.task.step(command)
         return self._last
+
+    def act(self, action: np.ndarray) -> StepResult:
+        """:param action: float [A] in [-1, 1]. :raises SimulationError: see ``Task.step``."""
+        return self.step(self.task.spec.action_to_command(action))
 
     def observe(
         self, camera: str | None = None, *, with_depth: bool = False, hide: Collection[str] = ()

@@ -95,13 +95,13 @@ class _Copy:
 
     def __call__(self, order: Reset | Step | Replay) -> tuple[StepResult, JointState]:
         if isinstance(order, Step):
-            result = self._scene.step(order.action)
+            result = self._scene.act(order.action)
         else:
             result = self._begin(order.seed)
         if isinstance(order, Replay):
             for action in order.actions:
                 self._look()
-                result = self._scene.step(action)
+                result = self._scene.act(action)
         self._picture[...] = self._look()
         return result, self._scene.task.joint_state()
 

@@ -62,8 +62,9 @@ class AdroitTask(MujocoTask):
         observation, _ = self._env.reset(seed=seed)
         return observation, False
 
-    def _advance(self, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
-        observation, reward, _, _, info = self._env.step(action)
+    def _advance(self, command: np.ndarray) -> tuple[np.ndarray, float, bool]:
+        # The library's environment takes shares of the actuators' ranges, which are our limits.
+        observation, reward, _, _, info = self._env.step(self.spec.command_to_action(command))
         return observation, float(reward), bool(info["success"])
 
 

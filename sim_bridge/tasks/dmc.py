@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from samg_ros.robot import CommandMode, action_to_command
+from samg_ros.robot import CommandMode
 from sim_bridge.render.renderer import use_backend
 from sim_bridge.task import StepResult, tasks
-from sim_bridge.tasks.model_joints import actuator_commands
+from sim_bridge.tasks.model_joints import actuator_commands, control_units
 from sim_bridge.tasks.mujoco_task import MujocoTask
 
 _ACTION_REPEAT = 2
@@ -49,7 +49,7 @@ class DmcTask(MujocoTask):
 
         self._env = suite.load(domain, task, task_kwargs={"random": 0})
         model = self._env.physics.model.ptr
-        self._control_limits = model.actuator_ctrlrange.T.copy()
+        self._control_unit = control_units(model, mode)
         super().__init__(
             name=f"{domain}_{task}",
             model=model,
@@ -64,6 +64,7 @@ class DmcTask(MujocoTask):
             height=height,
             width=width,
             shadows=shadows,
+            tells_success=False,
         )
 
     def close(self) -> None:
@@ -91,8 +92,8 @@ class DmcTask(MujocoTask):
         self._env.task.random.seed(seed)
         return _flatten(self._env.reset().observation), None
 
-    def _advance(self, action: np.ndarray) -> tuple[np.ndarray, float, None]:
-        time_step = self._env.step(action_to_command(action, *self._control_limits))
+    def _advance(self, command: np.ndarray) -> tuple[np.ndarray, float, None]:
+        time_step = self._env.step(command / self._control_unit)
         return _flatten(time_step.observation), float(time_step.reward), None
 
 

@@ -14,7 +14,7 @@ from samg_ros.robot import CommandMode
 
 @dataclass(frozen=True)
 class Commands:
-    """What an action stands for: ``names`` with a mode and limits, as in ``TaskSpec``."""
+    """What can be commanded: ``names`` with a mode and limits, as in ``RobotSpec``."""
 
     names: tuple[str, ...]
     mode: CommandMode
@@ -28,11 +28,18 @@ def actuator_commands(model: Any, mode: CommandMode) -> Commands:
     :param model: ``mujoco.MjModel`` whose actuators all have control limits.
     :param mode: what the controls mean; ``effort`` is converted to the torque at the joint.
     """
-    # A motor's control is multiplied by its gear to give the torque at the joint.
-    gear = model.actuator_gear[:, :1] if mode == "effort" else 1.0
-    low, high = (model.actuator_ctrlrange * gear).T
+    low, high = model.actuator_ctrlrange.T * control_units(model, mode)
     names = tuple(_moved_by(model, actuator) for actuator in range(model.nu))
     return Commands(names, mode, tuple(low.tolist()), tuple(high.tolist()))
+
+
+def control_units(model: Any, mode: CommandMode) -> np.ndarray:
+    """What a control of 1 is as a command, float64 [actuators].
+
+    A motor's control is multiplied by its gear to give the torque at the joint; a position
+    target is one already.
+    """
+    return model.actuator_gear[:, 0].copy() if mode == "effort" else np.ones(model.nu)
 
 
 class ModelJoints:

@@ -22,9 +22,10 @@ class MujocoTask(ABC):
 
     :param model: ``mujoco.MjModel``; ``data``: its ``mujoco.MjData``. ``joint_names`` are those
         of :class:`sim_bridge.tasks.model_joints.ModelJoints`: a free joint is not among them.
-    :param commands: what an action stands for.
+    :param commands: what can be commanded, and within which limits.
     :param proprioception: the robot's joints; what is commanded where None.
     :param sim_dt_s: simulated time of one :meth:`_advance`.
+    :param tells_success: False for a task that only has a return.
     :param bodies: target name -> body, and ``sites``: target name -> site; see
         :class:`sim_bridge.render.renderer.TaskRenderer`.
     :raises SimulationError: the size or the OpenGL context cannot be used.
@@ -46,6 +47,7 @@ class MujocoTask(ABC):
         height: int,
         width: int,
         shadows: bool,
+        tells_success: bool = True,
         proprioception: tuple[str, ...] | None = None,
     ) -> None:
         from sim_bridge.render.renderer import TaskRenderer
@@ -69,6 +71,7 @@ class MujocoTask(ABC):
             control_dt_s=sim_dt_s * action_repeat,
             action_repeat=action_repeat,
             episode_steps=episode_steps,
+            tells_success=tells_success,
             joint_units=self._joints.units,
             joint_limits=self._joints.limits,
         )
@@ -90,8 +93,11 @@ class MujocoTask(ABC):
         """Begin the episode of ``seed``. :return: state float64 [S], success."""
 
     @abstractmethod
-    def _advance(self, action: np.ndarray) -> tuple[np.ndarray, float, bool | None]:
-        """One simulator step, float64 [A]. :return: state float64 [S], reward, success now."""
+    def _advance(self, command: np.ndarray) -> tuple[np.ndarray, float, bool | None]:
+        """One simulator step. :param command: float64 [A], within the limits.
+
+        :return: state float64 [S], reward, success now.
+        """
 
     def reset(self, seed: int) -> StepResult:
         """:raises SimulationError: ``seed`` is not in 0 .. 2**32 - 1."""
@@ -100,16 +106,16 @@ class MujocoTask(ABC):
         self._steps_done = 0
         return self._result(state, reward=0.0)
 
-    def step(self, action: np.ndarray) -> StepResult:
-        """Apply ``action`` for ``spec.action_repeat`` simulator steps; rewards are summed.
+    def step(self, command: np.ndarray) -> StepResult:
+        """Apply ``command`` for ``spec.action_repeat`` simulator steps; rewards are summed.
 
-        :param action: float [A]; values beyond [-1, 1] are clipped.
+        :param command: float [A], in rad, rad/s or N m; clipped to the limits.
         :raises SimulationError: wrong shape, NaN or infinite values, or the episode is over.
         """
-        action = self._checked(action)
+        command = self._checked(command)
         reward = 0.0
         for _ in range(self.spec.action_repeat):
-            state, sub_reward, success = self._advance(action)
+            state, sub_reward, success = self._advance(command)
             reward += sub_reward
             self._success = self._success or success
         self._steps_done += 1
@@ -158,20 +164,20 @@ class MujocoTask(ABC):
         """Free the renderer; closing twice does nothing."""
         self._renderer.close()
 
-    def _checked(self, action: np.ndarray) -> np.ndarray:
+    def _checked(self, command: np.ndarray) -> np.ndarray:
         name, size = self.spec.name, self.spec.action_size
-        action = np.asarray(action, dtype=np.float64)
-        if action.shape != (size,):
+        command = np.asarray(command, dtype=np.float64)
+        if command.shape != (size,):
             raise SimulationError(
-                f"{name}: an action has shape ({size},), one value for each of "
-                f"spec.actuated_joints; got {action.shape}"
+                f"{name}: a command has shape ({size},), one value for each of "
+                f"spec.actuated_joints; got {command.shape}"
             )
-        if not np.isfinite(action).all():
-            joint = self.spec.actuated_joints[int(np.argmin(np.isfinite(action)))]
-            raise SimulationError(f"{name}: the action for joint {joint!r} is NaN or infinite")
+        if not np.isfinite(command).all():
+            joint = self.spec.actuated_joints[int(np.argmin(np.isfinite(command)))]
+            raise SimulationError(f"{name}: the command for joint {joint!r} is NaN or infinite")
         if self._steps_done >= self.spec.episode_steps:
             raise SimulationError(f"{name}: no episode is running; call reset(seed) before step")
-        return np.clip(action, -1.0, 1.0)
+        return np.clip(command, *self.spec.command_limits)
 
     def _result(self, state: np.ndarray, reward: float) -> StepResult:
         return StepResult(

@@ -16,7 +16,7 @@ from policies.student.policy import JointOffsets, StudentPolicy
 from policies.student.train import train_student
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.io.checkpoint import TrainingRecord
-from samg_ros.robot import PolicySpec, action_to_command
+from samg_ros.robot import PolicySpec
 from sim_bridge.experts.state import Normalizer
 
 SPEC = PolicySpec(
@@ -37,7 +37,7 @@ OFFSETS = JointOffsets.of(SPEC, (0.1, 0.5))
 def test_an_offset_of_nothing_commands_where_the_joints_are() -> None:
     joints = np.array([0.4, 9.0, 2.5])
     action = OFFSETS.action(np.zeros(2), joints)
-    command = action_to_command(action, SPEC.command_low, SPEC.command_high)
+    command = SPEC.action_to_command(action)
     np.testing.assert_allclose(command, [2.5, 0.4], atol=1e-6)
 
 

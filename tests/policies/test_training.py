@@ -84,8 +84,9 @@ def test_teacher_and_student_drive_in_stretches(
     task: Task, monkeypatch: pytest.MonkeyPatch, mean_stretch: int, switches: tuple[int, int]
 ) -> None:
     driven = []
-    scene, step = Scene(task), task.step
-    monkeypatch.setattr(scene, "step", lambda action: (driven.append(action[0]), step(action))[1])
+    scene = Scene(task)
+    act = scene.act
+    monkeypatch.setattr(scene, "act", lambda action: (driven.append(action[0]), act(action))[1])
     teacher = SimpleNamespace(label=lambda _: np.full(28, 0.5, np.float32))
     student = SimpleNamespace(reset=lambda: None, act=lambda _: np.full(28, -0.5, np.float32))
     drive = Drive(0.5, mean_stretch, 0.0, 60, 5)

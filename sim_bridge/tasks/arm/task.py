@@ -44,7 +44,7 @@ class ArmTask(MujocoTask):
     ``state`` is :meth:`sim_bridge.tasks.arm.state.ArmState.vector`. ``joint_states`` has the nine
     joints; where the peg lies is not among them. ``success`` stays True once the peg stood.
 
-    :param control: how actions are meant, made from the model.
+    :param control: how commands are meant, made from the model.
     """
 
     def __init__(
@@ -91,10 +91,9 @@ class ArmTask(MujocoTask):
         mujoco.mj_forward(self._model, self._data)
         return ArmState.now(self._data).vector(), False
 
-    def _advance(self, action: np.ndarray) -> tuple[np.ndarray, float, bool]:
+    def _advance(self, command: np.ndarray) -> tuple[np.ndarray, float, bool]:
         import mujoco
 
-        command = self.spec.action_to_command(action)
         self._data.ctrl[:] = self._control.targets(self._data, command)
         mujoco.mj_step(self._model, self._data, self._substeps)
         # Poses and contacts of the last step are those before it: renew them.

@@ -35,6 +35,7 @@ SPEC = TaskSpec(
     default_camera="front",
     targets=("point",),
     control_dt_s=0.1,
+    tells_success=False,
     action_repeat=1,
     episode_steps=50,
 )

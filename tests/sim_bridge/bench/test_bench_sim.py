@@ -81,7 +81,9 @@ class ClockTask:
     """A task whose every call takes its time, and whose episodes end after seven steps."""
 
     def __init__(self, clock: Clock) -> None:
-        self.spec = SimpleNamespace(action_size=2, targets=("thing",))
+        self.spec = SimpleNamespace(
+            action_size=2, targets=("thing",), action_to_command=lambda action: action
+        )
         self.look: tuple = ()
         self.log: list[str] = []
         self._clock, self._step = clock, 0
@@ -95,8 +97,8 @@ class ClockTask:
         self._step = 0
         return self._result()
 
-    def step(self, action: np.ndarray) -> StepResult:
-        assert self._step < 7 and action.shape == (2,)
+    def step(self, command: np.ndarray) -> StepResult:
+        assert self._step < 7 and command.shape == (2,)
         self._work("step", PHYSICS_S)
         self._step += 1
         return self._result()
@@ -165,7 +167,7 @@ def test_the_plain_renderer_draws_the_same_picture(shadows: bool) -> None:
         with plain_renderer(task, SIZE, shadows) as draw:
             for _ in range(2):
                 np.testing.assert_array_equal(draw(), task.render())
-                task.step(np.ones(task.spec.action_size))
+                task.step(task.spec.command_limits[1])
         # Its closing leaves the other's context as it was.
         before = task.segmentation()
         assert before.any() and task.render().any()

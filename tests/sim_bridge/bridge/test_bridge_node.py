@@ -88,7 +88,8 @@ def test_depth_is_published_where_it_is_asked_for(bridges: dict, bridge: Bridge)
 def test_the_episode_tells_return_success_and_length(bridge: Bridge, spec: TaskSpec) -> None:
     task = make_task(TASK, height=HEIGHT, width=WIDTH)
     task.reset(9)
-    rewards = [task.step(np.zeros(spec.action_size)).reward for _ in range(4)]
+    middle = spec.action_to_command(np.zeros(spec.action_size))
+    rewards = [task.step(middle).reward for _ in range(4)]
     task.close()
     assert bridge.set("seed", 9)
     frame = bridge.reset()

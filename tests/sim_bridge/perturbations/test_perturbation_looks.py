@@ -152,4 +152,4 @@ def test_clips_play_a_frame_a_step(walker: Task, tmp_path: Path) -> None:
     for step in range(5):
         frame = scene.observe()
         assert frame.rgb[frame.targets == 0].mean() == pytest.approx(60 * (step % 3), abs=4)
-        scene.step(np.zeros(6))
+        scene.act(np.zeros(6))

@@ -91,7 +91,7 @@ def states(task: Task, looks: list[str]) -> tuple[np.ndarray, list[np.ndarray]]:
             scene.perturb(make_perturbation(turns[step], task.spec.name))
             frame = scene.observe()
             pictures += [frame.rgb, frame.targets]
-        result = scene.step(rng.uniform(-1, 1, task.spec.action_size))
+        result = scene.act(rng.uniform(-1, 1, task.spec.action_size))
         joints = task.joint_state()
         seen.append(np.hstack([result.state, result.reward, joints.position, joints.velocity]))
         if result.done:
@@ -161,7 +161,8 @@ def test_a_moved_camera_never_dives_into_the_ground(task: Task) -> None:
 
     task.reset(SEED)
     for step in range(60):
-        task.step(rng.uniform(-1, 1, task.spec.action_size))
+        action = rng.uniform(-1, 1, task.spec.action_size)
+        task.step(task.spec.action_to_command(action))
         for level in INTENSITIES if step % 10 == 9 else ():
             task.look = (*make_perturbation(f"camera_pose={level}", task.spec.name).look, Eye())
             task.render()
@@ -176,11 +177,11 @@ def test_a_change_while_running_shows_at_once(task: Task, clips: Path) -> None:
     pictures = []
     for shown in (clean, scene):
         shown.reset(SEED)
-        shown.step(action)
+        shown.act(action)
         pictures.append(shown.observe().rgb)
     clean.reset(SEED)
     clean.observe()
-    clean.step(action)
+    clean.act(action)
     clean.perturb(everything(name, clips))
     np.testing.assert_array_equal(clean.observe().rgb, pictures[1])
     clean.perturb(make_perturbation("none", name))

@@ -35,7 +35,7 @@ def alone(
     result = scene.reset(seed)
     seen = [(view(scene.observe()).copy(), result.reward, result.state)]
     for action in actions:
-        result = scene.step(action)
+        result = scene.act(action)
         seen.append((view(scene.observe()).copy(), result.reward, result.state))
     scene.close()
     return seen
@@ -162,7 +162,7 @@ def test_a_bad_seed_is_refused_before_a_perturbation_draws_from_it() -> None:
 
 def test_refused_orders_leave_the_scenes_usable() -> None:
     with VectorScenes([block_scene], OracleMasks, **TOY) as scenes:
-        with pytest.raises(SimulationError, match="a bad action"):
+        with pytest.raises(SimulationError, match="a bad command"):
             scenes.reset([0])
             scenes.step([np.full(1, np.nan)])
         with pytest.raises(SimulationError, match="1 scenes were given 2 commands"):

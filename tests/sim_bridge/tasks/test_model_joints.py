@@ -84,7 +84,7 @@ def test_the_quadruped_is_commanded_by_position_and_its_root_is_not_published() 
         target = np.zeros(12)
         target[index] = 0.5
         for _ in range(30):
-            task.step(spec.command_to_action(target))
+            task.step(target)
         reached = task.joint_state().position[spec.joint_names.index("lift_back_right")]
         assert reached == pytest.approx(0.5, abs=0.2)  # it carries its weight
     finally:
