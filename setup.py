@@ -30,6 +30,7 @@ EXTRAS = {
     ],
     "ros": [] if os.environ.get("ROS_DISTRO") else ROS_WHEELS,
     "bag": ["rosbags==0.11.9", "mcap>=1.2", "zstandard"],
+    "models": ["kornia>=0.8.2,<0.10"],  # the encoders of MobileSAM and EfficientViT-SAM
     "weights": ["onnx>=1.16", "onnxruntime>=1.18"],
     "train": ["stable-baselines3>=2.9,<3", "matplotlib", "tensorboard>=2.16"],
 }

@@ -15,7 +15,7 @@ from samg_ros.models.base import models
 from samg_ros.models.loading import Sizes, build
 
 if TYPE_CHECKING:
-    from transformers import Dinov2Config, Dinov2Model
+    from transformers import Dinov2Backbone, Dinov2Config
 
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -44,48 +44,42 @@ def find(width: int) -> Vit | None:
     return next((vit for vit in (SMALL, BASE, LARGE) if vit.width == width), None)
 
 
-def dinov2_config(vit: Vit) -> Dinov2Config:
-    """transformers' configuration of this size."""
+def dinov2_config(vit: Vit, layer: int | None = None) -> Dinov2Config:
+    """transformers' configuration of this size.
+
+    :param layer: cut off above this hidden state (1-based) and give it as the feature map; None
+        takes the whole model. The final layer norm is applied only to the last layer, as the model
+        itself does.
+    """
     from transformers import Dinov2Config
 
-    return Dinov2Config(
+    last = layer or vit.layers
+    config = Dinov2Config(
         hidden_size=vit.width,
         num_attention_heads=vit.heads,
-        num_hidden_layers=vit.layers,
+        num_hidden_layers=last,
         image_size=SIZES.native,
         patch_size=PATCH,
+        apply_layernorm=last == vit.layers,
     )
+    config.out_indices = [last]
+    return config
 
 
 class Dinov2Features:
     """Patch tokens of one DINOv2 layer as a map.
 
-    :param layer: the hidden state to take, 1-based; layers above it are dropped. The final layer
-        norm is applied only to the last layer, as the model itself does.
-    :raises ConfigError: ``input_size`` is not a multiple of the 14 px patch, or there is no such
-        layer.
+    :param backbone: gives that layer as its only feature map, float [B, C, h, w].
+    :raises ConfigError: ``input_size`` is not a multiple of the 14 px patch.
     """
 
     def __init__(
-        self,
-        model: Dinov2Model,
-        layer: int,
-        input_size: int,
-        device: torch.device,
-        dtype: torch.dtype,
+        self, backbone: Dinov2Backbone, input_size: int, device: torch.device, dtype: torch.dtype
     ) -> None:
         self.input_size = SIZES.choose("DINOv2", input_size)
         self.device = device
         self._dtype = dtype
-        depth = len(model.encoder.layer)
-        if layer not in range(1, depth + 1):
-            raise ConfigError(
-                f"DINOv2 layer {layer!r}: this model has layers 1 to {depth}; a record beside the "
-                "weights calls it feature_layer"
-            )
-        self._normed = layer == depth
-        model.encoder.layer = model.encoder.layer[:layer]
-        self.network = model.eval().requires_grad_(False).to(device, dtype)
+        self.network = backbone.eval().requires_grad_(False).to(device, dtype)
         self._mean = torch.tensor(IMAGE_MEAN, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(IMAGE_STD, device=device).view(1, 3, 1, 1)
 
@@ -95,14 +89,7 @@ class Dinov2Features:
         size = (self.input_size, self.input_size)
         square = F.interpolate(images, size=size, mode="bilinear", antialias=True)
         pixels = ((square - self._mean) / self._std).to(self._dtype)
-        tokens = self.network.embeddings(pixels)
-        for block in self.network.encoder.layer:
-            out = block(tokens)
-            tokens = out[0] if isinstance(out, tuple) else out
-        if self._normed:
-            tokens = self.network.layernorm(tokens)
-        cells = self.input_size // PATCH
-        return tokens[:, 1:].float().transpose(1, 2).unflatten(2, (cells, cells))
+        return self.network(pixels).feature_maps[0].float()
 
 
 def _extractor(
@@ -113,12 +100,27 @@ def _extractor(
     dtype: torch.dtype,
     layer: int | None,
 ) -> Dinov2Features:
-    """Build and load one of the family."""
-    from transformers import Dinov2Model
+    """Build and load one of the family, up to ``layer``.
 
+    :raises ConfigError: it has no such layer.
+    """
+    from transformers import Dinov2Backbone
+
+    layer = vit.layers if layer is None else layer
+    if layer not in range(1, vit.layers + 1):
+        raise ConfigError(
+            f"DINOv2 layer {layer!r}: this model has layers 1 to {vit.layers}; the record of "
+            "the weights calls it feature_layer"
+        )
     size = SIZES.choose(f"DINOv2 {vit.name}", input_size)
-    network = build(lambda: Dinov2Model(dinov2_config(vit)), path, device)
-    return Dinov2Features(network, vit.layers if layer is None else layer, size, device, dtype)
+    above = "|".join(str(n) for n in range(layer, vit.layers))
+    network = build(
+        lambda: Dinov2Backbone(dinov2_config(vit, layer)),
+        path,
+        device,
+        leave_out=(rf"^encoder\.layer\.({above})\.",) if above else (),
+    )
+    return Dinov2Features(network, size, device, dtype)
 
 
 @models.register("dinov2_small")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import torch
@@ -116,6 +118,23 @@ class Sizes:
                 f"{self.smallest} (0 takes its own, {self.own})"
             )
         return asked
+
+
+def kornia_model(name: str) -> ModuleType:
+    """kornia's module of that name among its models.
+
+    :raises ConfigError: it is not installed; the message says what to install.
+    """
+    try:
+        return importlib.import_module(f"kornia.models.{name}")
+    except ModuleNotFoundError:
+        pass
+    try:  # where kornia 0.8, the last for Python 3.10, has it
+        return importlib.import_module(f"kornia.contrib.models.{name}")
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "this model's encoder needs one package: pip install 'samg_ros[models]' (kornia)"
+        ) from error
 
 
 def scaled_size(height: int, width: int, longest: int) -> tuple[int, int]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from functools import cache, lru_cache
-from pathlib import Path
 from types import ModuleType
 
 import torch
@@ -17,29 +17,22 @@ from samg_ros.models.base import Embedding, Prompts
 from samg_ros.models.loading import scaled_size
 
 PACKAGE = "segment_anything"
-ALIAS = "samg_ros.models._segment_anything_modeling"
+ALIAS = "_segment_anything_without_torchvision"
 CHANNELS = 256
 
 
 @cache
 def modeling() -> ModuleType:
-    """The package's ``modeling`` subpackage.
+    """segment_anything's ``modeling``, without the package's own set-up: that needs torchvision.
 
     :raises ConfigError: it is not installed; the message says what to install.
     """
     found = importlib.util.find_spec(PACKAGE)  # looks, does not import
-    folders = found.submodule_search_locations if found else None
-    init = Path(next(iter(folders), "")) / "modeling" / "__init__.py" if folders else None
-    if init is None or not init.is_file():
+    if found is None:
         raise ConfigError("SAM's decoder needs one package: pip install segment-anything")
-    spec = importlib.util.spec_from_file_location(
-        ALIAS, init, submodule_search_locations=[str(init.parent)]
-    )
-    assert spec is not None and spec.loader is not None  # a file that exists always has them
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[ALIAS] = module
-    spec.loader.exec_module(module)
-    return module
+    # A package of another name with the same files, whose __init__ is never run.
+    sys.modules[ALIAS] = importlib.util.module_from_spec(found)
+    return importlib.import_module(f"{ALIAS}.modeling")
 
 
 def layer_norm_2d(channels: int) -> nn.Module:
@@ -100,8 +93,9 @@ class SamSegmenter:
     ) -> None:
         self.input_size = input_size
         self.device = device
-        self.network = network.eval().requires_grad_(False).to(device)
+        self.network = network.requires_grad_(False).to(device)
         self.network.image_encoder.to(dtype)
+        self.network.eval()  # at last: TinyViT of kornia 0.8 keeps a table of its weights then
         self.mask_size = network.prompt_encoder.mask_input_size[0]
         self._dtype = dtype
         self._image_pe = network.prompt_encoder.get_dense_pe()

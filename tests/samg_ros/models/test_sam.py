@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 
@@ -11,7 +12,6 @@ import torch
 from samg_ros.errors import ConfigError, WeightsError
 from samg_ros.models import efficientvit_sam, mobile_sam, sam, sam_vit
 from samg_ros.models.base import Embedding, Prompts
-from samg_ros.models.efficientvit_sam import HEAD_CHANNELS, LinearAttention
 from samg_ros.models.loading import scaled_size
 from samg_ros.models.sam import SamSegmenter
 from samg_ros.weights.resolve import resolve
@@ -29,6 +29,12 @@ sys.exit("segment_anything" in sys.modules)
 # Scores and areas that MobileSAM's own code gives with the official checkpoint on `scene()`.
 MOBILE_SCORES = (1.0046, 0.9800, 0.7630)
 MOBILE_AREAS = (0.1244, 0.1844, 0.5387)
+# Digests of the encoders' names and shapes, and probes of their outputs: see `fill`.
+KNOWN = [
+    (mobile_sam.mobile_sam, "5b822631a33cfbe8", (-0.12845, 1.11970, 0.97660, 0.89785)),
+    (efficientvit_sam.l0, "bec95a1367b25b75", (-1.25523, 0.00920, 1.40629, 0.91078)),
+    (efficientvit_sam.l1, "bbd8043377c24926", (0.64884, 0.00079, -1.50934, 0.91673)),
+]
 
 
 class Cells(torch.nn.Module):
@@ -48,10 +54,12 @@ def segmenter() -> SamSegmenter:
     return SamSegmenter(sam.SamNetwork(Cells(), GRID), SIDE, CPU, torch.float32)
 
 
-def scene(height: int = 360, width: int = 480) -> torch.Tensor:
-    """A disc and a box on a gradient, float [1, 3, H, W]."""
+def scene(height: int = 360, width: int = 480, *, shapes: bool = True) -> torch.Tensor:
+    """A gradient, with a disc and a box on it unless asked otherwise, float [1, 3, H, W]."""
     y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     picture = torch.stack([x, y, 0.5 + 0.5 * torch.sin(12 * x + 7 * y)])
+    if not shapes:
+        return picture[None]
     disc = (x - 0.4) ** 2 + (y - 0.55) ** 2 < 0.04
     picture[:, disc] = torch.tensor([[0.9], [0.2], [0.1]])
     picture[:, ((x - 0.75).abs() < 0.1) & ((y - 0.3).abs() < 0.15)] = 0.1
@@ -150,37 +158,42 @@ def test_parameters_are_as_published(factory, published: float):
     assert count == pytest.approx(published, abs=0.06)
 
 
-def test_biases_go_by_the_distance_of_two_cells():
-    table = mobile_sam.distances(7, CPU)
-    assert table.shape == (49, 49) and torch.equal(table, table.t())
-    cell, other = 2 * 7 + 5, 6 * 7 + 1
-    assert table[cell, other] == 4 * 7 + 4
+def fill(network: torch.nn.Module) -> None:
+    """Give every tensor the same waves, whatever version of torch draws random numbers."""
+    for index, (name, tensor) in enumerate(sorted(network.state_dict().items())):
+        if not tensor.is_floating_point():
+            continue
+        wave = torch.sin(torch.arange(tensor.numel(), dtype=torch.float64) * 0.7 + index)
+        around = 1.0 if tensor.ndim == 1 and name.endswith(("weight", "var")) else 0.0
+        scale = 0.3 if tensor.ndim < 2 else 1.4 / tensor[0].numel() ** 0.5
+        tensor.copy_(around + scale * wave.view(tensor.shape))
 
 
-def test_windows_reach_over_the_edge_alike():
-    """A map padded by hand to whole windows gives what the block gives for the smaller map."""
-    torch.manual_seed(0)
-    block = mobile_sam.WindowBlock(32, 2, 7).eval()
-    maps = torch.randn(2, 32, 10, 12)
+@pytest.mark.parametrize(("factory", "listed", "known"), KNOWN)
+def test_the_librarys_encoders_are_those_the_checkpoints_are_for(factory, listed, known):
+    """Names, shapes and a few of the numbers that our own rendering of each encoder gave.
+
+    That one loaded the official files strictly and, for MobileSAM, gave the official masks.
+    """
+    encoder = factory(None, 224, CPU, torch.float32).network.image_encoder
+    names = "\n".join(f"{k} {tuple(v.shape)}" for k, v in sorted(encoder.state_dict().items()))
+    assert hashlib.sha256(names.encode()).hexdigest()[:16] == listed
+    fill(encoder)
+    encoder.eval()
+    pixels = torch.nn.functional.interpolate(
+        scene(96, 128, shapes=False), (224, 224), mode="bilinear"
+    )
     with torch.no_grad():
-        padded = torch.nn.functional.pad(maps, (0, 2, 0, 4))
-        torch.testing.assert_close(block._attend(maps), block._attend(padded)[..., :10, :12])
-        alone = block._attend(maps[:, :, :7, :7])
-        torch.testing.assert_close(block._attend(maps)[..., :7, :7], alone)
+        y = encoder(pixels * 4 - 2)[0]
+    given = y[7].mean(), y[100].std(), y[200, 3, 5], y[:, 5, 3].abs().mean()
+    torch.testing.assert_close(torch.stack(given), torch.tensor(known), atol=1e-4, rtol=0)
 
 
-@torch.no_grad()
-def test_linear_attention_is_attention_with_relu():
-    torch.manual_seed(0)
-    layer = LinearAttention(2 * HEAD_CHANNELS).eval()
-    maps = torch.randn(1, 2 * HEAD_CHANNELS, 5, 6)
-    cells = layer.qkv(maps)
-    heads = torch.cat([cells, layer.aggreg[0](cells)], 1).flatten(2).view(4, 3, HEAD_CHANNELS, 30)
-    query, key, value = heads[:, 0].relu(), heads[:, 1].relu(), heads[:, 2]
-    likeness = key.mT @ query
-    mixed = value @ (likeness / likeness.sum(1, keepdim=True))
-    expected = layer.proj(mixed.reshape(1, -1, 5, 6))
-    torch.testing.assert_close(layer(maps), expected, atol=1e-5, rtol=1e-4)
+def test_a_missing_library_is_named(monkeypatch):
+    for name in ("kornia.models.tiny_vit", "kornia.contrib.models.tiny_vit"):
+        monkeypatch.setitem(sys.modules, name, None)  # importing it raises
+    with pytest.raises(ConfigError, match=r"pip install 'samg_ros\[models\]'"):
+        mobile_sam.mobile_sam(None, 0, META, torch.float32)
 
 
 def test_the_official_mobile_sam_does_as_its_own_code_does():
