@@ -43,6 +43,15 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         yield opened
 
 
+@pytest.fixture
+def fresh_stage(tmp_path: Path) -> Iterator[Stage]:
+    """A stage whose nodes are interpreters of their own, as users start them."""
+    from harness import open_stage
+
+    with open_stage(tmp_path, fresh=True) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """A module's small models on one thread: more wait for each other."""

@@ -161,39 +161,41 @@ def test_empty_list_given_from_outside(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_signal_stops_a_node_that_is_still_loading(stage: Stage, number: signal.Signals) -> None:
-    stage.start("node", "slow_nodes", kind="loading")
-    stage.wait_for_log("node", "loading")
-    assert stage.end("node", number) == 0
-    assert stage.log("node") == "loading\n"
+def test_signal_stops_a_node_that_is_still_loading(
+    fresh_stage: Stage, number: signal.Signals
+) -> None:
+    fresh_stage.start("node", "slow_nodes", kind="loading")
+    fresh_stage.wait_for_log("node", "loading")
+    assert fresh_stage.end("node", number) == 0
+    assert fresh_stage.log("node") == "loading\n"
 
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_signal_stops_a_node_that_is_being_configured(
-    stage: Stage, number: signal.Signals
+    fresh_stage: Stage, number: signal.Signals
 ) -> None:
-    stage.start("node", "slow_nodes", kind="configuring")
-    client = stage.probe.create_client(ChangeState, "/configuring/change_state")
-    stage.probe.wait_for(client.service_is_ready, "the node")
+    fresh_stage.start("node", "slow_nodes", kind="configuring")
+    client = fresh_stage.probe.create_client(ChangeState, "/configuring/change_state")
+    fresh_stage.probe.wait_for(client.service_is_ready, "the node")
     client.call_async(ChangeState.Request(transition=Transition(id=CONFIGURE)))
-    stage.wait_for_log("node", "loading")
-    assert stage.end("node", number) == 0
-    assert stage.log("node") == "loading\n"
+    fresh_stage.wait_for_log("node", "loading")
+    assert fresh_stage.end("node", number) == 0
+    assert fresh_stage.log("node") == "loading\n"
 
 
-def test_second_signal_does_not_cut_the_clean_up_short(stage: Stage) -> None:
-    stage.start("node", "slow_nodes", kind="closing")
-    stage.wait_for_log("node", "ready")
-    stage.send("node", signal.SIGINT)
-    stage.wait_for_log("node", "closing")
-    stage.send("node", signal.SIGTERM)
-    assert stage.end("node", signal.SIGINT) == 0
-    assert stage.log("node") == "ready\nclosing\nclosed\n"
+def test_second_signal_does_not_cut_the_clean_up_short(fresh_stage: Stage) -> None:
+    fresh_stage.start("node", "slow_nodes", kind="closing")
+    fresh_stage.wait_for_log("node", "ready")
+    fresh_stage.send("node", signal.SIGINT)
+    fresh_stage.wait_for_log("node", "closing")
+    fresh_stage.send("node", signal.SIGTERM)
+    assert fresh_stage.end("node", signal.SIGINT) == 0
+    assert fresh_stage.log("node") == "ready\nclosing\nclosed\n"
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_error_of_the_clean_up_is_one_line(stage: Stage, number: signal.Signals) -> None:
-    stage.start("node", "slow_nodes", kind="failing")
-    stage.wait_for_log("node", "ready")
-    assert stage.end("node", number) == 1
-    assert stage.log("node") == "ready\nslow_nodes.py: the disk is full\n"
+def test_error_of_the_clean_up_is_one_line(fresh_stage: Stage, number: signal.Signals) -> None:
+    fresh_stage.start("node", "slow_nodes", kind="failing")
+    fresh_stage.wait_for_log("node", "ready")
+    assert fresh_stage.end("node", number) == 1
+    assert fresh_stage.log("node") == "ready\nslow_nodes.py: the disk is full\n"
