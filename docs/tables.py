@@ -1,90 +1,55 @@
-"""The README's tables, generated from the code: ``python docs/tables.py README.md``."""
+"""What is generated from the code: tables in the pages, parameter files, the page of the API.
+
+``python -m docs.tables`` writes all of it; a test compares what is committed.
+"""
 
 from __future__ import annotations
 
-import ast
 import importlib
+import inspect
+import json
 import re
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from samg_ros.errors import ConfigError
 from samg_ros.parameters import Parameter, parameters_of
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 
-# Each node: the sources that make its topics, and the dataclasses of its parameters.
-NODES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "bridge": (
-        ("sim_bridge/bridge/node.py", "sim_bridge/bridge/output.py"),
-        ("sim_bridge.bridge.config.BridgeConfig",),
-    ),
+# The dataclasses of each node's parameters.
+NODES: dict[str, tuple[str, ...]] = {
+    "bridge": ("sim_bridge.bridge.config.BridgeConfig",),
     "masker": (
-        ("samg_ros/nodes/masker_camera.py",),
-        (
-            "samg_ros.nodes.masker_config.MaskerNodeConfig",
-            "samg_ros.masking.config.MaskerConfig",
-        ),
+        "samg_ros.nodes.masker_config.MaskerNodeConfig",
+        "samg_ros.masking.config.MaskerConfig",
     ),
-    "policy": (
-        ("policies/node/policy_node.py", "samg_ros/ros/joints.py"),
-        ("policies.node.policy_config.PolicyNodeConfig",),
-    ),
-    "recorder": (
-        ("samg_ros/nodes/recorder_node.py",),
-        ("samg_ros.nodes.recorder_config.RecorderConfig",),
-    ),
+    "policy": ("policies.node.policy_config.PolicyNodeConfig",),
+    "recorder": ("samg_ros.nodes.recorder_config.RecorderConfig",),
 }
-CALLS = {
-    "create_subscription": "in",
-    "create_publisher": "out",
-    "create_service": "service",
-}
-# What a variable in a topic's f-string stands for.
-PLACES = {"camera": "[CAMERA/]"}
+PACKAGES = ("samg_ros", "sim_bridge", "policies")
+MARK = re.compile(r"(<!-- begin ([\w ]+) -->\n)(.*?)(<!-- end \2 -->)", re.DOTALL)
+WIDTH = 99
 
 
-def topic_rows(source: str) -> list[tuple[str, str, str, str]]:
-    """(direction, name, type, QoS) of every topic and service that a source file makes.
-
-    Calls whose topic is neither a literal nor made of :data:`PLACES` are left out (the recorder's,
-    which takes any).
-    """
-    rows = []
-    for call in ast.walk(ast.parse(source)):
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
-            continue
-        direction = CALLS.get(call.func.attr)
-        name = None if direction is None else _topic(call.args[1])
-        if direction is None or name is None:
-            continue
-        profile = "" if direction == "service" else ast.unparse(call.args[-1])
-        rows.append((direction, name, ast.unparse(call.args[0]), profile.removeprefix("qos.")))
-    return rows
+def declared(node: str) -> list[Parameter]:
+    """A node's parameters, in their order."""
+    found: list[Parameter] = []
+    for config in NODES[node]:
+        module, _, name = config.rpartition(".")
+        found += parameters_of(getattr(importlib.import_module(module), name))
+    return found
 
 
-def topics_table() -> str:
-    """Markdown table of all nodes' topics and services."""
-    lines = ["| node | | name | type | QoS |", "| --- | --- | --- | --- | --- |"]
-    for node, (sources, _) in NODES.items():
-        for source in sources:
-            for direction, name, kind, profile in topic_rows((ROOT / source).read_text()):
-                lines.append(f"| {node} | {direction} | `{name}` | {kind} | {profile} |")
-    lines.append("| each | out | `/diagnostics` | DiagnosticArray | STATUS |")
-    return "\n".join(lines)
-
-
-def parameters_table() -> str:
-    """Markdown tables of all nodes' parameters."""
-    blocks = []
-    for node, (_, configs) in NODES.items():
-        lines = [f"**{node}**", "", "| parameter | default | |", "| --- | --- | --- |"]
-        for config in configs:
-            module, _, name = config.rpartition(".")
-            declared = parameters_of(getattr(importlib.import_module(module), name))
-            lines += [_parameter_row(parameter) for parameter in declared]
-        blocks.append("\n".join(lines))
-    return "\n\n".join(blocks)
+def parameters_table(node: str) -> str:
+    """Markdown table of a node's parameters."""
+    return "\n".join(
+        ["| parameter | default | |", "| --- | --- | --- |", *map(_parameter_row, declared(node))]
+    )
 
 
 def perturbations_table() -> str:
@@ -107,34 +72,70 @@ def policies_table() -> str:
     return markdown(headings(), [cells(scores) for scores in shipped_scores()])
 
 
+TABLES: dict[str, Callable[[], str]] = {
+    "perturbations": perturbations_table,
+    "policies": policies_table,
+    **{f"{node} parameters": lambda node=node: parameters_table(node) for node in NODES},
+}
+
+
 def fill(text: str) -> str:
-    """Replace what stands between ``<!-- NAME -->`` and ``<!-- end NAME -->`` marks.
+    """Replace what stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
 
-    :raises ConfigError: a mark is missing.
+    :raises ConfigError: there is no such table, or its end is missing.
     """
-    tables = {
-        "perturbations": perturbations_table(),
-        "topics": topics_table(),
-        "parameters": parameters_table(),
-        "policies": policies_table(),
-    }
-    for name, table in tables.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
-        if not pattern.search(text):
-            raise ConfigError(f"no marks '<!-- {name} -->' ... '<!-- end {name} -->' to fill")
-        text = pattern.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text)
-    return text
+    for name in re.findall(r"<!-- begin ([\w ]+) -->", text):
+        if name not in TABLES:
+            raise ConfigError(f"no table {name!r}; there are: {', '.join(TABLES)}")
+        if f"<!-- end {name} -->" not in text:
+            raise ConfigError(f"the mark '<!-- end {name} -->' is missing")
+    return MARK.sub(lambda mark: f"{mark[1]}{TABLES[mark[2]]()}\n{mark[4]}", text)
 
 
-def _topic(argument: ast.expr) -> str | None:
-    """A topic's name, if the source tells it."""
-    parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
-    texts = [p.value if isinstance(p, ast.FormattedValue) else p for p in parts]
-    names = [
-        PLACES.get(text.id) if isinstance(text, ast.Name) else getattr(text, "value", None)
-        for text in texts
+def parameter_file(node: str) -> str:
+    """A YAML file with every parameter of a node at its default, for ``--params-file``."""
+    lines = [
+        f"# Every parameter of the node {node}, with its default: take what you change.",
+        f"#     samg node {node} --ros-args --params-file config/{node}.yaml",
+        "# Written by `python -m docs.tables`.",
+        f"/**/{node}:",
+        "  ros__parameters:",
     ]
-    return "".join(map(str, names)) if None not in names else None
+    for parameter in declared(node):
+        # ROS cannot read an empty list from a file; an empty text in it counts as nothing.
+        value = parameter.default if parameter.default != [] else [""]
+        lines += [f"    # {line}" for line in _wrapped(parameter.describe(), WIDTH - 6)]
+        lines += [f"    {parameter.name}: {json.dumps(value)}"]
+    return "\n".join(lines) + "\n"
+
+
+def api_page() -> str:
+    """The page of the public names: ``__all__`` of each package, from their docstrings."""
+    blocks = [
+        "# API",
+        "Written by `python -m docs.tables` from the docstrings of the packages' public names.",
+    ]
+    for name in PACKAGES:
+        package = importlib.import_module(name)
+        blocks += [f"## `{name}`", _prose(inspect.getdoc(package) or "")]
+        for public in getattr(package, "__all__", ()):
+            blocks += _entry(package, public)
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def generated() -> Iterator[tuple[Path, str]]:
+    """Every file that is generated, or has tables that are, with what it ought to hold."""
+    for page in pages():
+        yield page, fill(page.read_text())
+    for node in NODES:
+        yield ROOT / "config" / f"{node}.yaml", parameter_file(node)
+    yield DOCS / "api.md", api_page()
+
+
+def pages() -> list[Path]:
+    """README and the pages, but the one of the API."""
+    found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+    return [path for path in found if path.is_file() and path.name != "api.md"]
 
 
 def _parameter_row(parameter: Parameter) -> str:
@@ -143,13 +144,64 @@ def _parameter_row(parameter: Parameter) -> str:
     return f"| `{parameter.name}` | {default} | {about} |"
 
 
-def main(argv: list[str]) -> int:
-    """Fill the tables of each file given."""
-    for name in argv:
-        path = Path(name)
-        path.write_text(fill(path.read_text()))
+def _wrapped(text: str, width: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, width, break_long_words=False)
+
+
+def _entry(package: ModuleType, name: str) -> list[str]:
+    """A public name: a function, a class with its public methods, or a value."""
+    value = getattr(package, name)
+    if not (inspect.isclass(value) or inspect.isfunction(value)):
+        return [f"### `{package.__name__}.{name}`", "A value."] if name[:2] != "__" else []
+    title = f"### `{package.__name__}.{name}`"
+    blocks = [title, _signature(name, value), _prose(inspect.getdoc(value) or "")]
+    for method, function in vars(value).items() if inspect.isclass(value) else ():
+        blocks += _method(name, method, function)
+    return blocks
+
+
+def _method(cls: str, name: str, value: Any) -> list[str]:
+    documented = inspect.getdoc(value)
+    if not documented or (name.startswith("_") and name != "__call__"):
+        return []
+    if isinstance(value, property):
+        return [f"#### `{cls}.{name}`", _prose(documented)]
+    function = getattr(value, "__func__", value)
+    if not inspect.isfunction(function):
+        return []
+    return [f"#### `{cls}.{name}`", _signature(name, function), _prose(documented)]
+
+
+def _signature(name: str, value: Any) -> str:
+    try:
+        signature = str(inspect.signature(value))
+    except (TypeError, ValueError):
+        return ""
+    signature = re.sub(r"<factory>|<object object at \w+>", "...", signature).replace("'", "")
+    return f"```\n{name}{signature}\n```"
+
+
+def _prose(text: str) -> str:
+    """A docstring as Markdown: roles become code, fields become a list."""
+    text = re.sub(r":(?:class|func|meth|mod|data):`~?([^`]+)`", r"`\1`", text)
+    text = text.replace("``", "`")
+    # Fields begin a line, or stand one after the other on one.
+    text = re.sub(r"\s*:(param|raises) ([\w, ]+):", r"\n- *\1* `\2`:", text)
+    text = re.sub(r"\s*:return:", r"\n- *return*:", text)
+    before, sep, fields = text.partition("\n- *")
+    return f"{before.rstrip()}\n{sep}{fields}".strip()
+
+
+def main() -> int:
+    """Write everything that is generated."""
+    for path, text in generated():
+        if not path.is_file() or path.read_text() != text:
+            path.write_text(text)
+            print(f"wrote {path.relative_to(ROOT)}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from docs.tables import ROOT, fill
 from policies.checkpoints import acting, shipped, shipped_students
 from samg_ros.cli import main
 
@@ -37,8 +36,3 @@ def test_what_is_no_checkpoint_is_refused(
         path = name if name == "nothing" else str(tmp_path / f"{name}.safetensors")
         assert main(["policies", path]) == 1
         assert reason in capsys.readouterr().err
-
-
-def test_the_readme_has_what_the_code_says() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert fill(text) == text, "run python -m docs.tables README.md"

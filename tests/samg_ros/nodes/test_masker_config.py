@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from docs.tables import topic_rows
 from samg_ros.errors import ConfigError
 from samg_ros.nodes.masker_config import ONLY, MaskerNodeConfig
 from samg_ros.nodes.masker_queue import MAX_WAITING, Pairs
@@ -94,16 +93,3 @@ class TestPairs:
         assert pairs.add_mask(1, "mask") is None
         assert pairs.add_mask(2, "mask") == ("frame", "mask")
         assert pairs.give_up() == 0
-
-
-def test_topics_of_several_cameras_are_documented():
-    source = """
-node.create_publisher(Image, f"~/{camera}image", qos.IMAGE_OUT)
-node.create_subscription(Image, "image", self._on_image, qos.CAMERA_IN)
-node.create_subscription(Image, f"{anything}/image", self._on_image, qos.CAMERA_IN)
-node.create_subscription(Image, topic, self._on_image, qos.CAMERA_IN)
-"""
-    assert topic_rows(source) == [
-        ("out", "~/[CAMERA/]image", "Image", "IMAGE_OUT"),
-        ("in", "image", "Image", "CAMERA_IN"),
-    ]
