@@ -48,7 +48,22 @@ def files(folder: str) -> list[str]:
 setup(
     name=PACKAGE,
     version="0.1.0",
-    description="SAM-G masked observations for robot policies, as ROS 2 nodes",
+    description="Finds a task's objects in camera images and removes everything else, so that "
+    "robot policies survive a changed world: SAM-G's masks as ROS 2 nodes and from Python",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    keywords="ROS 2, SAM-G, segmentation, masked observations, robot learning",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     license="Apache-2.0",
     maintainer="samg_ros developers",
     maintainer_email="samg-ros@users.noreply.github.com",

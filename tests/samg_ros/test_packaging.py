@@ -1,15 +1,18 @@
 """What a wheel of this tree holds, for pip and for ROS."""
 
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 NODES = {"bridge_node", "masker_node", "policy_node", "recorder_node"}
+TOPS = ("samg_ros", "sim_bridge", "policies", "launch")
 EXECUTABLE = 0o111
 BUILT = (".*", "build", "install", "log", "runs", "*.egg-info", "__pycache__")
 
@@ -70,6 +73,8 @@ def test_share_has_all_of(data, folder):
         ("samg_ros/masking/references", "*.npz"),
         ("policies/checkpoints", "*.safetensors"),
         ("samg_ros", "py.typed"),
+        ("sim_bridge", "py.typed"),
+        ("policies", "py.typed"),
     ],
 )
 def test_data_that_the_packages_need_comes_along(wheel, folder, pattern):
@@ -81,6 +86,17 @@ def test_data_that_the_packages_need_comes_along(wheel, folder, pattern):
 def test_only_our_packages_are_installed(wheel):
     tops = {path.split("/")[0] for path in wheel if not path.startswith("samg_ros-")}
     assert tops == {"samg_ros", "sim_bridge", "policies"}
+
+
+def test_package_xml_names_every_ros_package_that_is_imported():
+    packages = re.compile(
+        r"^\s*(?:from|import) (\w+(?:_msgs|_srvs|_interfaces)|rclpy|launch_ros)\b", re.M
+    )
+    sources = [path for top in TOPS for path in (ROOT / top).rglob("*.py")]
+    imported = {name for path in sources for name in packages.findall(path.read_text())}
+    told = {depend.text for depend in ElementTree.parse(ROOT / "package.xml").iter("exec_depend")}
+    assert imported >= {"rclpy", "sensor_msgs", "std_srvs"}
+    assert imported <= told
 
 
 def test_the_command_is_an_entry_point():
