@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samg_ros.masking.masker import SamgMasker
-from samg_ros.masking.result import LOST
+from samg_ros.images import masked
+from samg_ros.masking.masker import Masker
 from sim_bridge.perturbations.backgrounds import Background, NoiseBackground, composite
 from sim_bridge.scenes.mask_noise import MaskNoise, MaskNoiseConfig
 from sim_bridge.scenes.scene import SceneFrame
-from sim_bridge.scenes.views import area_resize, make_mask_source, masked
+from sim_bridge.scenes.views import area_resize, make_mask_source
 
 
 class BatchPictures(Protocol):
@@ -50,17 +50,17 @@ class SamgPictures:
     :param size: side of the policy's picture in pixels.
     """
 
-    def __init__(self, masker: SamgMasker, size: int) -> None:
+    def __init__(self, masker: Masker, size: int) -> None:
         self._masker, self._size = masker, size
         self.frames = self.lost = 0
 
     def __call__(self, pictures: np.ndarray) -> Tensor:
         """:param pictures: uint8 [N, H, H, 3], H >= S. :return: uint8 [N, 3, S, S]."""
-        batch = self._masker(torch.from_numpy(pictures.copy()))
+        found = self._masker(pictures)
         self.frames += len(pictures)
-        self.lost += int((batch.frame_status == LOST).sum())
+        self.lost += int(found.lost.sum())
         # Shrunk as the deployed policy shrinks them, which no torch function does to the bit.
-        shrunk = [area_resize(picture, self._size) for picture in batch.rgb.cpu().numpy()]
+        shrunk = [area_resize(picture, self._size) for picture in found.rgb]
         return torch.from_numpy(np.stack(shrunk).transpose(0, 3, 1, 2).copy())
 
 

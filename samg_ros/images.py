@@ -1,4 +1,5 @@
-"""Pixels of image messages and files as arrays, without ROS.
+"""Pixels of image messages and files as arrays, without ROS; what a picture must be, and a mask
+laid over it.
 
 A message is anything with the fields of ``sensor_msgs/Image``: rclpy's own, or what rosbags reads
 from a bag.
@@ -171,3 +172,33 @@ def view(msg: ImageMessage, encoding: Encoding) -> np.ndarray:
     if encoding.channels > 1:
         shape, strides = (*shape, encoding.channels), (*strides, dtype.itemsize)
     return np.ndarray(shape, dtype, buffer=msg.data, strides=strides)
+
+
+def check_rgb(pixels: Any, what: str = "the picture", *, batch: bool = False) -> None:
+    """Refuse what is not RGB of 8 bits: other numbers have no agreed range, and may be NaN.
+
+    :param pixels: an array or a tensor. :param batch: [B, H, W, 3] will do, too.
+    :raises ImageError: not uint8 [H, W, 3] of at least one pixel.
+    """
+    shape, dtype = tuple(pixels.shape), str(pixels.dtype).removeprefix("torch.")
+    if dtype != "uint8" or len(shape) not in (3, 4)[: 1 + batch] or shape[-1] != 3:
+        batches = " or [batch, height, width, 3]" if batch else ""
+        raise ImageError(
+            f"{what} is {dtype} {list(shape)}; give RGB, uint8 [height, width, 3]{batches}"
+        )
+    if not all(shape):
+        raise ImageError(f"{what} is {list(shape)}: it has no pixels")
+
+
+def masked(rgb: Any, mask: Any) -> Any:
+    """What a mask lets through, and black elsewhere.
+
+    :param rgb: uint8 [..., H, W, 3]. :param mask: bool [..., H, W]. Both arrays, or both tensors.
+    :return: as ``rgb``, a copy.
+    """
+    if not isinstance(rgb, np.ndarray):
+        return rgb * mask[..., None]
+    if rgb.ndim > 3:
+        return np.stack([masked(*pair) for pair in zip(rgb, mask, strict=True)])
+    # 20 times faster than np.where, which spreads the mask over the channels first.
+    return cv2.copyTo(rgb, mask.view(np.uint8))

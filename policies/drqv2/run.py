@@ -24,8 +24,8 @@ from policies.training.state_file import NOT_TOLD, check_resumed
 from samg_ros.errors import ConfigError
 from samg_ros.io.checkpoint import TrainingRecord
 from samg_ros.io.run_folder import RunFolder, command_line, package_version, read_config
-from samg_ros.masking.build import build_masker
 from samg_ros.masking.config import MaskerConfig
+from samg_ros.masking.masker import build_masker
 from samg_ros.masking.reference import Reference, find_reference
 from samg_ros.models.base import choose_device
 from sim_bridge.scenes.scene import Scene

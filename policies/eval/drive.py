@@ -82,9 +82,9 @@ def make_masker(tasks: tuple[str, ...], config: MaskerConfig) -> MaskSource:
 
     :raises SamgError: a model, its weights or a reference cannot be used.
     """
-    from samg_ros.masking.build import build_many, load_references
+    from samg_ros.masking.masker import build_masker, load_references
 
-    return build_many(load_references({task: task for task in tasks}), config)
+    return build_masker(load_references({task: task for task in tasks}), config).mask_frames
 
 
 LOCAL = "local"

@@ -15,11 +15,13 @@ import numpy as np
 from policies.base import Observation, Policy
 from policies.episode import Episode, EpisodeRecord
 from policies.eval.config import SAMG
-from samg_ros.masking.result import FrameMask, LostBehaviour, LostFrames, MaskSource
+from samg_ros.images import masked
+from samg_ros.masking.config import LostBehaviour
+from samg_ros.masking.result import LostFrames, MaskResult, MaskSource
 from samg_ros.masking.scores import iou
 from sim_bridge.scenes.scene import SceneFrame
 from sim_bridge.scenes.vector import CopyState, VectorScenes
-from sim_bridge.scenes.views import FrameAndTruth, eval_scene, make_mask_source, masked, parted
+from sim_bridge.scenes.views import FrameAndTruth, eval_scene, make_mask_source, parted
 from sim_bridge.task import TaskSpec
 
 
@@ -39,7 +41,7 @@ class Sight:
             self._source = make_mask_source(mask)
             self._source.reset(seed)
 
-    def picture(self, frame: SceneFrame, found: FrameMask | None) -> np.ndarray:
+    def picture(self, frame: SceneFrame, found: MaskResult | None) -> np.ndarray:
         """:param found: SAM-G's mask where it is needed. :return: uint8 [H, W, 3]."""
         if found is None:
             return self._source(frame)
@@ -65,7 +67,7 @@ def pictures(
     :return: uint8 [H, W, 3] each.
     """
     asked = [index for index, sight in enumerate(sights) if sight.needs_masker]
-    found: dict[int, FrameMask] = {}
+    found: dict[int, MaskResult] = {}
     if asked and masker is not None:
         masks = masker([(task, frames[index].rgb) for index in asked])
         found = dict(zip(asked, masks, strict=True))

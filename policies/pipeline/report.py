@@ -23,6 +23,7 @@ from policies.pipeline.recording import (
     stamp_ns,
 )
 from samg_ros.errors import BagError
+from samg_ros.images import masked
 from samg_ros.io.contact_sheet import draw_overlay
 from samg_ros.masking.scores import iou
 
@@ -113,7 +114,7 @@ def _record(rows: list, ious: dict[int, float]) -> EpisodeRecord:
 def _row(group: dict) -> np.ndarray:
     raw, truth = pixels(group[RAW]), pixels(group[TRUTH]) > 0
     overlay = draw_overlay(raw, pixels(group[MASK]) > 0)
-    return np.hstack([raw, pixels(group[MASKED]), overlay, raw * truth[..., None]])
+    return np.hstack([raw, pixels(group[MASKED]), overlay, masked(raw, truth)])
 
 
 def _titles(width: int) -> np.ndarray:

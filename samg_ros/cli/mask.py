@@ -18,7 +18,7 @@ from samg_ros.parameters import documented, parameter, validate
 if TYPE_CHECKING:  # what --help has no need of, torch above all, takes seconds to import
     from rich.console import Console
 
-    from samg_ros.masking.masker import SamgMasker
+    from samg_ros.masking.masker import Masker
     from samg_ros.masking.reference import Reference
     from samg_ros.recorded.results import Record, Results
     from samg_ros.recorded.source import FrameSource
@@ -120,7 +120,7 @@ def _find(
     console: Console,
 ) -> int:
     """Find the masks that are not there yet. :return: how many were found now."""
-    from samg_ros.masking.build import build_masker
+    from samg_ros.masking.masker import build_masker
     from samg_ros.recorded.finding import find_masks
 
     if results.resumed:
@@ -134,7 +134,7 @@ def _find(
             line = f"lost {seen['lost']}, unreadable {seen['unreadable']}"
             report(results.resumed + seen.total(), line)
 
-        def build() -> SamgMasker:
+        def build() -> Masker:
             report(results.resumed, "loading")
             masker = build_masker(reference, config)
             report(results.resumed, f"on {masker.device}")

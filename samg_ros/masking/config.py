@@ -12,6 +12,9 @@ LostBehaviour = Literal["hold", "passthrough", "blank"]
 LOST_BEHAVIOURS: tuple[LostBehaviour, ...] = ("hold", "passthrough", "blank")
 """What a frame may become when every target is lost."""
 
+ONLY = ""
+"""The name of a camera that needs none, being the only one."""
+
 PART_POINTS = 5
 """Part points that are found on each target of a reference."""
 

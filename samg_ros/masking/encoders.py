@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from samg_ros.errors import ImageError
-from samg_ros.models.base import Embedding, FeatureExtractor, Segmenter
+from samg_ros.masking.config import MaskerConfig
+from samg_ros.models.base import (
+    Embedding,
+    FeatureExtractor,
+    Segmenter,
+    choose_device,
+    choose_dtype,
+    models,
+)
+from samg_ros.weights.catalogue import check_role
+from samg_ros.weights.resolve import resolve
+
+log = logging.getLogger("samg_ros")
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,16 @@ class Seen:
 
     embedding: Embedding
     maps: tuple[Tensor, ...]
+
+    def __getitem__(self, part: slice) -> Seen:
+        """Some neighbours of the batch."""
+        embedding = replace(
+            self.embedding,
+            features=self.embedding.features[part],
+            correspondence=self.embedding.correspondence[part],
+            high_res=tuple(level[part] for level in self.embedding.high_res),
+        )
+        return Seen(embedding, tuple(feature_map[part] for feature_map in self.maps))
 
 
 class Encoders:
@@ -36,9 +58,7 @@ class Encoders:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Seen:
-        """:param images: uint8 [B, H, W, 3] RGB, on any device.
-        :raises ImageError: of another type or shape, or without a pixel."""
-        check_frames(images)
+        """:param images: uint8 [B, H, W, 3] RGB, on any device; not checked again here."""
         # However frames lie in memory: another order of summing would end in other last digits.
         images = images.to(self.device, non_blocking=True).contiguous()
         pixels = images.permute(0, 3, 1, 2).float() / 255
@@ -47,15 +67,30 @@ class Encoders:
         return Seen(embedding, (embedding.correspondence, *second))
 
 
-def check_frames(images: Tensor) -> None:
-    """Refuse what is not RGB of 8 bits: other numbers have no agreed range, and may be NaN.
+def load_encoders(config: MaskerConfig) -> Encoders:
+    """Load the models, fetching weights where needed.
 
-    :raises ImageError: not uint8 [B, H, W, 3] of at least one pixel.
+    :raises SamgError: unknown model, missing device, weights or a bad option.
     """
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        is_type = str(images.dtype).removeprefix("torch.")
-        raise ImageError(
-            f"frames are {is_type} {list(images.shape)}; give RGB, uint8 [batch, height, width, 3]"
-        )
-    if not images.numel():
-        raise ImageError(f"frames are {list(images.shape)}: they have no pixels")
+    device = choose_device(config.device)
+    dtype = choose_dtype(config.precision, device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    given = config.segmenter, config.segmenter_weights, config.input_size
+    segmenter = _load("segmenter", *given, device, dtype)
+    features = None
+    if config.features != "none":
+        given = config.features, config.features_weights, config.feature_size
+        features = _load("features", *given, device, dtype)
+    log.info("masker on %s, %s", device, str(dtype).removeprefix("torch."))
+    return Encoders(segmenter, features)
+
+
+def _load(
+    role: str, name: str, weights: str, input_size: int, device: torch.device, dtype: torch.dtype
+):
+    factory = models.get(name)
+    check_role(name, role)
+    found = resolve(name, weights or None, log=log.info)
+    options = {} if found.feature_layer is None else {"layer": found.feature_layer}
+    return factory(found.path, input_size, device, dtype, **options)

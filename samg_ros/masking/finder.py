@@ -27,7 +27,7 @@ from samg_ros.masking.encoders import Encoders, Seen
 from samg_ros.masking.foreground import Foreground, ForegroundBank, own_cells
 from samg_ros.masking.prompts import first_points, refined
 from samg_ros.masking.reference import Reference, View
-from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskBatch
+from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, MaskResult
 from samg_ros.models.base import Prompts
 from samg_ros.models.loading import scaled_size
 
@@ -48,7 +48,7 @@ class TargetFinder:
         self._set_reference(encoders, reference)
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor, seen: Seen) -> MaskBatch:
+    def __call__(self, images: Tensor, seen: Seen) -> MaskResult:
         """:param images: the frames that were seen, uint8 [B, H, W, 3], on the device."""
         height, width = images.shape[1:3]
         foreground = self._bank(seen.maps)
@@ -148,7 +148,7 @@ class TargetFinder:
         found: Chosen,
         prompts: Prompts,
         foreground: Foreground,
-    ) -> MaskBatch:
+    ) -> MaskResult:
         config, cells = self.config, foreground.cells(masks)
         if config.rivals:
             cells = own_cells(foreground, cells)
@@ -157,14 +157,14 @@ class TargetFinder:
         doubtful = (found.score < config.min_score) | (alike < config.min_likeness)
         status = torch.where(doubtful, LOW_CONFIDENCE, FOUND).masked_fill(lost, LOST)
         masks = masks & ~lost[..., None, None]
-        union = masks.any(1)
-        return MaskBatch(
-            rgb=images * union[..., None],
-            mask=union,
-            target_masks=masks,
+        return MaskResult(
+            names=self.target_names,
+            images=images,
+            mask=masks.any(1),
+            each=masks,
             scores=found.score,
             likeness=alike,
-            status=status.to(torch.int8),
+            statuses=status.to(torch.int8),
             points=prompts.points,
             labels=prompts.labels,
         )

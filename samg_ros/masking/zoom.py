@@ -18,7 +18,7 @@ from samg_ros.masking.encoders import Encoders, Seen
 from samg_ros.masking.finder import TargetFinder
 from samg_ros.masking.foreground import ForegroundBank
 from samg_ros.masking.reference import Reference, Target, View
-from samg_ros.masking.result import MaskBatch
+from samg_ros.masking.result import MaskResult
 
 # The window's side, relative to the frame's: what the targets take up at most, and some room;
 # more where one view alone tells how large they can be.
@@ -52,7 +52,7 @@ class ZoomedFinder:
         self._find = TargetFinder(encoders, zoomed(reference, self._side), config)
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor, seen: Seen) -> MaskBatch:
+    def __call__(self, images: Tensor, seen: Seen) -> MaskResult:
         """:param images: the frames that were seen, uint8 [B, H, W, 3], on the device."""
         height, width = images.shape[1:3]
         size = _window_px(height, width, self._side)
@@ -63,17 +63,15 @@ class ZoomedFinder:
         crops = images[frames, rows[:, :, None], columns[:, None, :]]
         found = self._find(crops, self._look(crops))
         masks = torch.zeros(
-            *found.target_masks.shape[:2], height, width, dtype=torch.bool, device=self.device
+            *found.each.shape[:2], height, width, dtype=torch.bool, device=self.device
         )
         targets = torch.arange(masks.shape[1], device=self.device)[:, None, None]
         at = (frames[:, None], targets[None], rows[:, None, :, None], columns[:, None, None, :])
-        masks[at] = found.target_masks
-        union = masks.any(1)
+        masks[at] = found.each
         whole = torch.tensor([width, height], device=self.device)
         window = torch.tensor([size[1], size[0]], device=self.device)
         points = (found.points * window + corners[:, None, None]) / whole
-        rgb = images * union[..., None]
-        return replace(found, rgb=rgb, mask=union, target_masks=masks, points=points)
+        return replace(found, images=images, mask=masks.any(1), each=masks, points=points)
 
     def _corners(self, seen: Seen, height: int, width: int) -> Tensor:
         """Left upper corners of the windows, int [B, 2] as (x, y) in pixels."""

@@ -13,7 +13,7 @@ from sensor_msgs.msg import Image
 from samg_ros import images
 from samg_ros.errors import ImageError
 from samg_ros.io.contact_sheet import draw_overlay
-from samg_ros.masking.result import FrameMask, LostFrames, whole_mask
+from samg_ros.masking.result import LostFrames, MaskResult
 from samg_ros.nodes.masker_config import MaskerNodeConfig
 from samg_ros.nodes.masker_queue import FrameQueue, Pairs
 from samg_ros.ros import qos
@@ -81,7 +81,7 @@ class MaskerCamera:
         for publisher in (self._image_out, self._mask_out, self._overlay_out):
             self._node.destroy_publisher(publisher)
 
-    def open(self, arrival: Arrival) -> tuple[np.ndarray, FrameMask | None]:
+    def open(self, arrival: Arrival) -> tuple[np.ndarray, MaskResult | None]:
         """A frame's pixels, uint8 [H, W, 3] RGB, and its mask if that came with it.
 
         :raises ImageError: one of them is malformed, or they differ in size.
@@ -92,7 +92,7 @@ class MaskerCamera:
         mask = to_mask(arrival.mask)
         if mask.shape != rgb.shape[:2]:
             raise ImageError(f"the mask is {mask.shape}, its frame {rgb.shape[:2]}")
-        return rgb, whole_mask(mask)
+        return rgb, MaskResult.given(rgb, mask)
 
     def refuse(self, arrival: Arrival, error: ImageError) -> None:
         """Count a frame that cannot be masked; sent again, it is tried again."""
@@ -105,17 +105,18 @@ class MaskerCamera:
         """Count a frame that nobody will mask, because a newer one is here or masking ends."""
         self._figures.count("dropped")
 
-    def answer(self, arrival: Arrival, rgb: np.ndarray, found: FrameMask) -> None:
+    def answer(self, arrival: Arrival, rgb: np.ndarray, found: MaskResult) -> None:
         """Publish what was found in a frame, under the frame's own header."""
         header = arrival.image.header
         mask = self._lost(found.mask, found.lost)
-        image_out, mask_out = from_rgb(rgb * mask[..., None], header), from_mask(mask, header)
+        image_out, mask_out = from_rgb(images.masked(rgb, mask), header), from_mask(mask, header)
         with self._lock:
             if self._asked is arrival:
                 self._answer = image_out, mask_out
         self._publish(image_out, mask_out)
         if self._overlay_out.get_subscription_count():
-            overlay = draw_overlay(rgb, mask, found.points, found.labels)
+            prompts = found.points.reshape(-1, 2), found.labels.reshape(-1)
+            overlay = draw_overlay(rgb, mask, *prompts)
             self._overlay_out.publish(from_rgb(overlay, header))
         self._report(found, time.monotonic() - arrival.at_s)
 
@@ -173,9 +174,10 @@ class MaskerCamera:
         self._image_out.publish(image)
         self._mask_out.publish(mask)
 
-    def _report(self, found: FrameMask, latency_s: float) -> None:
+    def _report(self, found: MaskResult, latency_s: float) -> None:
         self._figures.count(found.status)
-        lost = [name for name, status in found.targets.items() if status == "lost"]
-        facts = {"score": f"{found.score:.3f}", "status": found.status, **found.targets}
+        statuses = {name: target.status for name, target in found.targets.items()}
+        lost = [name for name, status in statuses.items() if status == "lost"]
+        facts = {"score": f"{found.score:.3f}", "status": found.status, **statuses}
         self._figures.tell(facts, f"lost: {', '.join(lost)}" if lost else "")
         self._figures.frame(latency_s)

@@ -6,14 +6,12 @@ import re
 from dataclasses import dataclass
 
 from samg_ros.errors import ConfigError
-from samg_ros.masking.config import LOST_BEHAVIOURS
+from samg_ros.masking.config import LOST_BEHAVIOURS, ONLY
 from samg_ros.parameters import documented, parameter, validate
 
 # A relative ROS name, of one or several parts. ROS allows 255 characters for the whole topic.
 CAMERA_NAME = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 NAME_LENGTH = 100
-# The camera without a name: its topics are the node's own.
-ONLY = ""
 
 
 @documented
@@ -62,7 +60,7 @@ class MaskerNodeConfig:
 
     @property
     def camera_names(self) -> list[str]:
-        """The cameras; a single one has the empty name."""
+        """The cameras; a single one has the empty name, and its topics are the node's own."""
         return self.cameras or [ONLY]
 
     @property

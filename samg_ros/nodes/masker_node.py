@@ -90,17 +90,17 @@ class MaskerNode(LifecycleNode):
         if kind != "samg":
             return None if kind == "topic" else UniformFrames(visible=kind == "none")
         # Only here: torch and the models are not needed for masks that come from elsewhere.
-        from samg_ros.masking.build import build_many, load_references
+        from samg_ros.masking.masker import build_masker, load_references
 
         references = load_references(self._config.reference_names)
-        masker = build_many(references, self._masker_config)
+        masker = build_masker(references, self._masker_config)
         self._monitor.facts["device"] = str(masker.device)
         if masker.device.type == "cpu":
             self._max_batch = self._config.max_batch or 1
         # Warm up: the first call is the slow one.
         views = [(name, reference.views[0].image) for name, reference in references.items()]
-        masker(views[: self._max_batch])
-        return masker
+        masker.mask_frames(views[: self._max_batch])
+        return masker.mask_frames
 
     def _stop(self) -> None:
         for camera in self._cameras.values():

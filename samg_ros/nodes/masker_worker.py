@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from samg_ros.errors import ImageError, SamgError
-from samg_ros.masking.result import FrameMask, MaskSource
+from samg_ros.masking.result import MaskResult, MaskSource
 from samg_ros.nodes.masker_camera import Arrival, MaskerCamera
 from samg_ros.nodes.masker_queue import FrameQueue
 from samg_ros.ros.diagnostics import Monitor
@@ -26,7 +26,7 @@ class Opened:
     camera: MaskerCamera
     arrival: Arrival
     rgb: np.ndarray
-    mask: FrameMask | None
+    mask: MaskResult | None
 
 
 class MaskerWorker:
@@ -99,7 +99,7 @@ class MaskerWorker:
             camera.refuse(arrival, error)
             return None
 
-    def _masks(self, opened: list[Opened]) -> list[FrameMask]:
+    def _masks(self, opened: list[Opened]) -> list[MaskResult]:
         if self._source is not None:
             return self._source([(one.camera.name, one.rgb) for one in opened])
         return [one.mask for one in opened if one.mask is not None]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
-import torch
 
-from samg_ros.errors import ConfigError
-from samg_ros.masking.masker import SamgMasker
-from samg_ros.masking.result import STATUS_NAMES, MaskBatch
+from samg_ros.masking.config import ONLY
+from samg_ros.masking.masker import Masker
+from samg_ros.masking.result import MaskResult
 from samg_ros.recorded.results import Record, Results
 from samg_ros.recorded.source import FrameSource, SourceFrame
 
@@ -25,7 +23,7 @@ Report = Callable[[Record], None]
 def find_masks(
     source: FrameSource,
     results: Results,
-    build: Callable[[], SamgMasker],
+    build: Callable[[], Masker],
     batch_size: int,
     report: Report,
 ) -> None:
@@ -58,48 +56,37 @@ def find_masks(
 class _Worker:
     """Masks batches and keeps their results."""
 
-    def __init__(self, results: Results, build: Callable[[], SamgMasker], report: Report) -> None:
+    def __init__(self, results: Results, build: Callable[[], Masker], report: Report) -> None:
         self._results, self._build, self._report = results, build, report
-        self._masker: SamgMasker | None = None
+        self._masker: Masker | None = None
 
     def mask(self, frames: list[SourceFrame]) -> None:
         self._masker = self._masker or self._build()
-        images = torch.from_numpy(np.stack([f.rgb for f in frames if f.rgb is not None]))
-        try:
-            batch = self._masker(images)
-        except torch.cuda.OutOfMemoryError as error:
-            raise ConfigError(
-                f"{len(frames)} frames at once do not fit the device's memory; resume with a "
-                "smaller --batch"
-            ) from error
-        masks = batch.mask.cpu().numpy()
-        records = _records(batch, [f.name for f in frames], self._masker.target_names)
-        for frame, record, mask in zip(frames, records, masks, strict=True):
-            self.keep(replace(record, digest=frame.digest), mask)
+        found = self._masker.mask_frames([(ONLY, f.rgb) for f in frames if f.rgb is not None])
+        for frame, one in zip(frames, found, strict=True):
+            self.keep(_record(frame, one), one.mask)
 
     def keep(self, record: Record, mask: np.ndarray | None) -> None:
         self._results.add(record, mask)
         self._report(record)
 
 
-def _records(batch: MaskBatch, names: list[str], targets: tuple[str, ...]) -> list[Record]:
-    labelled = torch.cat([batch.points, batch.labels[..., None].to(batch.points)], -1)
-    prompts = labelled.flatten(1, 2).cpu().numpy().round(DECIMALS).astype(float).tolist()
-    frame_status, status = batch.frame_status.tolist(), batch.status.tolist()
-    score, scores = batch.score.tolist(), batch.scores.tolist()
-    return [
-        Record(
-            frame=name,
-            status=STATUS_NAMES[frame_status[i]],
-            score=round(score[i], DECIMALS),
-            targets={
-                target: {"status": STATUS_NAMES[s], "score": round(value, DECIMALS)}
-                for target, s, value in zip(targets, status[i], scores[i], strict=True)
-            },
-            prompts=[[round(x, DECIMALS), round(y, DECIMALS), int(b)] for x, y, b in prompts[i]],
-        )
-        for i, name in enumerate(names)
-    ]
+def _record(frame: SourceFrame, found: MaskResult) -> Record:
+    points, labels = found.points.reshape(-1, 2).tolist(), found.labels.reshape(-1).tolist()
+    return Record(
+        frame=frame.name,
+        status=found.status,
+        score=round(found.score, DECIMALS),
+        targets={
+            name: {"status": target.status, "score": round(target.score, DECIMALS)}
+            for name, target in found.targets.items()
+        },
+        prompts=[
+            [round(x, DECIMALS), round(y, DECIMALS), label]
+            for (x, y), label in zip(points, labels, strict=True)
+        ],
+        digest=frame.digest,
+    )
 
 
 def _shape(frame: SourceFrame) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from samg_ros.errors import ConfigError, ImageError
-from samg_ros.images import decode_unchanged
+from samg_ros.images import decode_unchanged, masked
 from samg_ros.io.atomic import OutputError, write_png, write_text
 from samg_ros.io.contact_sheet import draw_overlay
 from samg_ros.masking.result import LostFrames
@@ -201,7 +201,7 @@ class MaskedFrame:
     @property
     def masked(self) -> np.ndarray:
         """The frame, zero off the mask, uint8 [H, W, 3]."""
-        return self.rgb * self.mask[..., None]
+        return masked(self.rgb, self.mask)
 
     @property
     def overlay(self) -> np.ndarray:

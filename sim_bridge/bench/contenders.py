@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from samg_ros.errors import ConfigError, SamgError, WeightsError
-from samg_ros.masking.build import build_masker
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.masker import SamgMasker
+from samg_ros.masking.encoders import Encoders
+from samg_ros.masking.masker import Masker, build_masker
 from samg_ros.masking.reference import Reference
 from samg_ros.models.base import FeatureExtractor, Segmenter, choose_device, choose_dtype, models
 from samg_ros.parameters import documented, parameter, validate
@@ -85,14 +85,14 @@ def masker_run(reference: Reference, config: MaskerConfig, random_weights: bool)
         dtype = choose_dtype(config.precision, device)
         segmenter, dino = _random_models(config, config.input_size, config.feature_size, dtype)
         features = None if config.features == "none" else dino
-        masker = SamgMasker(segmenter, features, reference, config)
+        masker = Masker.build(Encoders(segmenter, features), reference, config)
     else:
         masker = build_masker(reference, config)
 
     def run(frames: np.ndarray) -> np.ndarray:
-        result = masker(torch.from_numpy(frames))
-        result.rgb.cpu()
-        return result.mask.cpu().numpy()
+        found = masker(frames)
+        _ = found.rgb  # which is computed when it is asked for
+        return found.mask
 
     return run
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from rich import box
 from rich.console import Console
 from rich.progress import track
@@ -19,10 +18,11 @@ from rich.table import Table
 from tyro.conf import OmitArgPrefixes
 
 from samg_ros.errors import ConfigError
+from samg_ros.images import masked
 from samg_ros.io.progress import print_table
 from samg_ros.masking.config import PAPER, MaskerConfig
-from samg_ros.masking.masker import SamgMasker
-from samg_ros.masking.result import STATUS_NAMES, MaskBatch
+from samg_ros.masking.masker import Masker
+from samg_ros.masking.result import MaskResult
 from samg_ros.masking.scores import boundary_f, iou
 from samg_ros.parameters import documented, parameter, validate
 from sim_bridge.experts.state import Mover, make_mover
@@ -100,46 +100,41 @@ def truth_frames(
 
 
 def score_frames(
-    masker: SamgMasker, frames: list[TruthFrame], batch: int = 1
+    masker: Masker, frames: list[TruthFrame], batch: int = 1
 ) -> Iterator[tuple[MaskScore, np.ndarray]]:
     """Mask frames of one size. :return: the score and the mask, bool [H, W], of each."""
     for start in range(0, len(frames), batch):
         chunk = frames[start : start + batch]
-        result = masker(torch.from_numpy(np.stack([frame.rgb for frame in chunk])))
-        masks = result.mask.cpu().numpy()
-        scores, status = result.score.tolist(), result.frame_status.tolist()
-        for i, frame in enumerate(chunk):
+        result = masker(np.stack([frame.rgb for frame in chunk]))
+        for frame, found in zip(chunk, result, strict=True):
             yield (
                 MaskScore(
                     seed=frame.seed,
                     step=frame.step,
                     hidden=frame.hidden,
-                    iou=iou(masks[i], frame.truth),
-                    boundary_f=boundary_f(masks[i], frame.truth),
-                    score=scores[i],
-                    status=STATUS_NAMES[status[i]],
-                    targets=_targets(masker.target_names, result, i, frame),
+                    iou=iou(found.mask, frame.truth),
+                    boundary_f=boundary_f(found.mask, frame.truth),
+                    score=found.score,
+                    status=found.status,
+                    targets=_targets(found, frame),
                 ),
-                masks[i],
+                found.mask,
             )
 
 
-def _targets(names: tuple[str, ...], result: MaskBatch, i: int, frame: TruthFrame) -> list[dict]:
-    """What became of each target of the batch's frame ``i``."""
-    masks = result.target_masks[i].cpu().numpy()
-    scores, likeness = result.scores[i].tolist(), result.likeness[i].tolist()
-    status = result.status[i].tolist()
+def _targets(found: MaskResult, frame: TruthFrame) -> list[dict]:
+    """What became of each target of a frame."""
     told = []
-    for t, name in enumerate(names):
+    for name, target in found.targets.items():
         truth = frame.targets == frame.names.index(name) + 1
         told.append(
             {
                 "name": name,
                 "visible": int(truth.sum()),
-                "iou": iou(masks[t], truth),
-                "score": scores[t],
-                "likeness": likeness[t],
-                "status": STATUS_NAMES[status[t]],
+                "iou": iou(target.mask, truth),
+                "score": target.score,
+                "likeness": target.likeness,
+                "status": target.status,
             }
         )
     return told
@@ -251,7 +246,7 @@ def _scored(
     bench: MasksBench, configs: dict[str, MaskerConfig]
 ) -> Iterable[tuple[dict, TruthFrame, MaskScore, np.ndarray]]:
     """Every frame of the bench with what became of it, by every masker."""
-    from samg_ros.masking.build import build_masker
+    from samg_ros.masking.masker import build_masker
     from samg_ros.masking.reference import Reference, find_reference
 
     seeds = range(bench.seed, bench.seed + bench.episodes)
@@ -324,6 +319,6 @@ def _picture(frame: TruthFrame, mask: np.ndarray) -> np.ndarray:
     """Raw, overlay and truth side by side, uint8 [256, 768, 3]."""
     from samg_ros.io.contact_sheet import draw_overlay
 
-    truth = frame.rgb * frame.truth[..., None]
+    truth = masked(frame.rgb, frame.truth)
     panels = [frame.rgb, draw_overlay(frame.rgb, mask), truth]
     return np.hstack([cv2.resize(p, (256, 256), interpolation=cv2.INTER_AREA) for p in panels])

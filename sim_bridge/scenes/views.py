@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from samg_ros.errors import ConfigError, ImageError
+from samg_ros.images import masked
 from sim_bridge.perturbations.grammar import make_perturbation
 from sim_bridge.scenes import MASKS
 from sim_bridge.scenes.mask_noise import MaskNoise
@@ -92,12 +93,6 @@ def make_mask_source(name: str) -> MaskSource:
             f"unknown mask source {name!r}; choose one of: {', '.join(MASK_SOURCES)}"
         )
     return MASK_SOURCES[name]()
-
-
-def masked(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """:param rgb: uint8 [H, W, 3]. :param mask: bool [H, W]. :return: ``rgb``, else black."""
-    # 20 times faster than np.where, which spreads the mask over the channels first.
-    return cv2.copyTo(rgb, mask.view(np.uint8))
 
 
 def eval_scene(task: str, perturb: str, size: int) -> Scene:

@@ -17,7 +17,8 @@ from policies.rollout import EpisodeResults
 from policies.training.curves import Curves, read_curves
 from samg_ros.errors import ConfigError
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.masker import SamgMasker
+from samg_ros.masking.encoders import Encoders
+from samg_ros.masking.masker import Masker
 from sim_bridge.scenes.views import area_resize
 
 
@@ -37,9 +38,8 @@ def test_what_makes_an_agent_the_best(better: list, worse: list) -> None:
 
 
 def test_samg_pictures_are_the_maskers_shrunk_as_a_policy_does() -> None:
-    masker = SamgMasker(
-        segmenter_of(random_sam2()),
-        features_of(random_dino(), layer=3),
+    masker = Masker.build(
+        Encoders(segmenter_of(random_sam2()), features_of(random_dino(), layer=3)),
         two_targets(96, 96),
         MaskerConfig(scale_steps=5, lost_score=0.0),
     )
@@ -53,9 +53,8 @@ def test_samg_pictures_are_the_maskers_shrunk_as_a_policy_does() -> None:
         np.testing.assert_array_equal(got.permute(1, 2, 0), area_resize(picture, 32))
     assert shown.any() and batch.frames == 2 and batch.lost == 0
     # Everything lost is black, and counted.
-    blind = SamgMasker(
-        segmenter_of(random_sam2()),
-        None,
+    blind = Masker.build(
+        Encoders(segmenter_of(random_sam2()), None),
         two_targets(96, 96),
         MaskerConfig(scale_steps=5, min_score=1.0, lost_score=1.0, features="none"),
     )

@@ -193,7 +193,7 @@ class TestZoom:
             # Within the window of 64 px.
             assert abs(x - left - 16) < 36 and abs(y - top - 8) < 36
         assert torch.equal(found.rgb, frames * found.mask[..., None])
-        assert torch.equal(found.mask, found.target_masks.any(1))
+        assert torch.equal(found.mask, found.each.any(1))
 
     def test_large_targets_are_looked_at_once(self):
         picture, _ = two_coloured_thing()
@@ -254,6 +254,6 @@ class TestLikenessInside:
         green = painted(128, 128, (slice(0, 128), slice(0, 128), (0, 160, 0)))
         frames = torch.from_numpy(np.stack([two_coloured_thing()[0], green]))
         found = finder(frames, encoders()(frames))
-        assert [STATUS_NAMES[s] for s in found.status[:, 0].tolist()] == ["found", "lost"]
+        assert [STATUS_NAMES[s] for s in found.statuses[:, 0].tolist()] == ["found", "lost"]
         assert found.mask[0].any() and not found.mask[1].any()
         assert found.scores[0, 0] == found.scores[1, 0]

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from transformers import Dinov2Config, Dinov2Model, Sam2Model
 
 from samg_ros.errors import WeightsError
-from samg_ros.masking.build import build_masker
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.masker import SamgMasker
+from samg_ros.masking.encoders import Encoders
+from samg_ros.masking.masker import Masker, build_masker
 from samg_ros.masking.reference import Reference, shipped_reference
-from samg_ros.masking.result import MaskBatch
+from samg_ros.masking.result import MaskResult
 from samg_ros.weights.resolve import resolve
 
 SMALL = {
@@ -35,7 +35,7 @@ SMALL = {
 class Pair:
     """The masker under test and its plain twin, with the same weights."""
 
-    masker: SamgMasker
+    masker: Masker
     plain: PlainSamg
 
 
@@ -52,7 +52,7 @@ def small_pair(sam: Sam2Model, *, layer: int | None = 2, **options) -> Pair:
     dino = None if layer is None else small.random_dino()
     features = None if dino is None else small.features_of(dino, layer)
     config, reference = MaskerConfig(**{**SMALL, **options}), small.two_targets()
-    masker = SamgMasker(small.segmenter_of(sam), features, reference, config)
+    masker = Masker.build(Encoders(small.segmenter_of(sam), features), reference, config)
     return Pair(masker, PlainSamg(sam, dino, layer or 0, reference, config))
 
 
@@ -63,14 +63,14 @@ def never_find_anything(sam) -> None:
         torch.nn.init.constant_(head.proj_out.bias, -5.0)
 
 
-def assert_equal(pair: Pair, frames: np.ndarray) -> MaskBatch:
+def assert_equal(pair: Pair, frames: np.ndarray) -> MaskResult:
     """Compare a batch with the plain method's answer for each frame and target."""
     batch = pair.masker(torch.from_numpy(frames))
     height, width = frames.shape[1:3]
     for b, frame in enumerate(frames):
         seen = pair.plain.look(frame)
         for t, name in enumerate(pair.masker.target_names):
-            expected = pair.plain.find(seen, name, pair.masker._find._weights[t].numpy())
+            expected = pair.plain.find(seen, name, pair.masker._finder(None)._weights[t].numpy())
             pixels = batch.points[b, t].numpy() * [width, height] - 0.5
             np.testing.assert_allclose(pixels, expected.points, atol=1e-3)
             assert batch.labels[b, t].tolist() == expected.labels
@@ -159,6 +159,6 @@ def test_equals_the_plain_method_with_the_shipped_weights(real):
         pasted(reference, 4, (60, 4), seed=3),
     ]
     batch = assert_equal(pair, np.stack([rgb for rgb, _ in pictures]))
-    assert {int(v) for v in batch.status.unique()} <= {1, 2}
+    assert {int(v) for v in batch.statuses.unique()} <= {1, 2}
     overlaps = [iou(batch.mask[b].numpy(), mask) for b, (_, mask) in enumerate(pictures)]
     assert np.mean(overlaps) > 0.6, overlaps

@@ -19,8 +19,6 @@ from property_fixtures import check, examples
 
 from samg_ros import images
 from samg_ros.errors import ImageError, InvalidReferenceError
-from samg_ros.masking.encoders import Encoders
-from samg_ros.masking.masker import ManyMasker
 from samg_ros.masking.reference import Reference, Target, View
 
 ROOMS = ("samg_ros.images", "samg_ros.ros.images")
@@ -76,8 +74,7 @@ def test_any_encoding(room, encoding, kind, height, width, padding, big, family)
     masker = drawn.masker(family, "best", 1, "near")
     frames = torch.from_numpy(rgb.copy())[None]
     check(masker(frames), frames, masker.config, 1)
-    many = ManyMasker(Encoders(*drawn.models(family)), {"camera": masker._find})
-    assert many([("camera", rgb)])[0].mask.shape == size[:2]
+    assert masker.mask_frames([("", rgb)])[0].mask.shape == size[:2]
 
 
 @st.composite
@@ -119,8 +116,7 @@ class TestEncodings:
         masker = drawn.masker(family, "best", 1, "near")
         frames = torch.from_numpy(rgb.copy())[None]
         check(masker(frames), frames, masker.config, 1)
-        many = ManyMasker(Encoders(*drawn.models(family)), {"camera": masker._find})
-        assert many([("camera", rgb)])[0].mask.shape == rgb.shape[:2]
+        assert masker.mask_frames([("", rgb)])[0].mask.shape == rgb.shape[:2]
 
     @pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "32FC3", "64FC4"])
     def test_depth_is_refused(self, room, encoding: str):
@@ -145,17 +141,18 @@ class TestRefusals:
             frame = np.full((16, 20, channels), value).astype(dtype)
         masker = drawn.masker("sam", "best", 1, "near")
         with pytest.raises(
-            ImageError, match=r"^frames are \w+ \[1, 16, 20, \d\]; give RGB, uint8"
+            ImageError, match=r"^the picture is \w+ \[1, 16, 20, \d\]; give RGB, uint8"
         ):
             masker(torch.from_numpy(frame)[None])
-        many = ManyMasker(Encoders(*drawn.models("sam")), {"camera": masker._find})
         with pytest.raises(ImageError, match="give RGB, uint8"):
-            many([("camera", frame)])
+            masker.mask_frames([("", frame)])
 
     @pytest.mark.parametrize(
         ("shape", "reason"),
         [
-            ((30, 40, 3), "give RGB"),
+            ((30, 40), "give RGB"),
+            ((3, 30, 40), "give RGB"),
+            ((1, 1, 30, 40, 3), "give RGB"),
             ((1, 30, 40), "give RGB"),
             ((1, 3, 30, 40), "give RGB"),
             ((1, 30, 40, 4), "give RGB"),

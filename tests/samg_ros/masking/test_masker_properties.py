@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 
 import masking_fixtures as small
@@ -16,8 +15,8 @@ from property_fixtures import assert_same, batches, check, examples, maskers, pi
 
 from samg_ros.masking.config import PAPER, MaskerConfig
 from samg_ros.masking.encoders import Encoders
-from samg_ros.masking.masker import ManyMasker, SamgMasker
-from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, STATUS_NAMES
+from samg_ros.masking.masker import Masker
+from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,7 +26,7 @@ def test_the_stand_ins_find_lose_and_doubt():
     frames = torch.from_numpy(np.stack([drawn.picture(k, 50, 70, 3) for k in drawn.KINDS]))
     kinds = itertools.product(drawn.FAMILIES, drawn.METHODS)
     found = [drawn.masker(*kind, 10, "spread")(frames) for kind in kinds]
-    statuses = torch.cat([batch.status for batch in found])
+    statuses = torch.cat([batch.statuses for batch in found])
     assert set(statuses.unique().tolist()) == {LOST, LOW_CONFIDENCE, FOUND}
     covered = torch.cat([batch.target_masks.float().mean((2, 3)) for batch in found])
     assert ((covered > 0.01) & (covered < 0.99)).float().mean() > 0.2
@@ -36,7 +35,7 @@ def test_the_stand_ins_find_lose_and_doubt():
 class TestFrames:
     @examples(24)
     @given(maskers, batches())
-    def test_any(self, masker: SamgMasker, stack: np.ndarray):
+    def test_any(self, masker: Masker, stack: np.ndarray):
         frames = torch.from_numpy(stack.copy())
         found = masker(frames)
         assert np.array_equal(frames.numpy(), stack)
@@ -60,7 +59,7 @@ class TestFrames:
 
     @examples(12)
     @given(maskers, batches(most=2), st.sampled_from(["turned", "planar", "every second"]))
-    def test_however_they_lie_in_memory(self, masker: SamgMasker, stack: np.ndarray, way: str):
+    def test_however_they_lie_in_memory(self, masker: Masker, stack: np.ndarray, way: str):
         frames = torch.from_numpy(stack)
         if way == "turned":
             other = frames.transpose(1, 2).contiguous().transpose(1, 2)
@@ -73,15 +72,14 @@ class TestFrames:
 
     @examples(16)
     @given(maskers, batches(least=3))
-    def test_do_not_influence_their_neighbours(self, masker: SamgMasker, stack: np.ndarray):
+    def test_do_not_influence_their_neighbours(self, masker: Masker, stack: np.ndarray):
         frames = torch.from_numpy(stack)
         one, other = masker(frames[[0, 1]]), masker(frames[[0, 2]])
-        for field in dataclasses.fields(one):
-            assert torch.equal(getattr(one, field.name)[0], getattr(other, field.name)[0])
+        assert_same(one[0], other[0])
 
     @examples(12)
     @given(maskers, batches(least=2))
-    def test_a_batch_equals_a_loop(self, masker: SamgMasker, stack: np.ndarray):
+    def test_a_batch_equals_a_loop(self, masker: Masker, stack: np.ndarray):
         """Up to rounding, which may move a point between two pixels that are as alike."""
         frames = torch.from_numpy(stack)
         together = masker(frames)
@@ -110,10 +108,11 @@ class TestManyFrames:
         encoders = Encoders(*drawn.models(family))
         maskers = {c: drawn.masker(family, method, n, "near") for c, n in (("a", 1), ("b", 10))}
         maskers["c"] = maskers["a"]
-        many = ManyMasker(encoders, {camera: m._find for camera, m in maskers.items()})
+        finders = {camera: m._finder(None) for camera, m in maskers.items()}
+        many = Masker(encoders, finders, maskers["a"].config)
         before = [rgb.copy() for _, rgb in shown]
         frames = [(camera, rgb[::-1, ::-1]) for camera, rgb in shown]
-        found = many(frames)
+        found = many.mask_frames(frames)
         assert len(found) == len(frames)
         assert all(np.array_equal(b, rgb) for b, (_, rgb) in zip(before, shown, strict=True))
         for (camera, rgb), mask in zip(frames, found, strict=True):
@@ -121,8 +120,8 @@ class TestManyFrames:
             assert mask.mask.shape == rgb.shape[:2] and mask.mask.dtype == np.bool_
             assert mask.lost == (not mask.mask.any())
             assert tuple(mask.targets) == maskers[camera].target_names
-            if np.allclose(mask.points, alone.points[0].flatten(0, 1)):  # see the test above
-                assert mask.status == STATUS_NAMES[int(alone.frame_status[0])]
+            if np.allclose(mask.points, alone.points[0]):  # see the test above
+                assert mask.status == alone.status[0]
                 assert mask.score == pytest.approx(float(alone.score[0]), abs=1e-3)
                 assert (mask.mask == alone.mask[0].numpy()).mean() > 0.999
 
@@ -147,7 +146,7 @@ class TestStatuses:
             lost_score=low,
             min_score=high,
         )
-        masker = SamgMasker(script, None, drawn.reference(3, "spread"), config)
+        masker = Masker.build(Encoders(script, None), drawn.reference(3, "spread"), config)
         script.logits[:] = -1
         for t, what in enumerate(masks):
             rows = {"nothing": 0, "a cell": 1, "half": 8, "all": 16}[what]

@@ -9,8 +9,9 @@ import torch
 
 from samg_ros.masking.choice import learn_scale_weights
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.masker import SamgMasker
-from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, LostFrames, MaskBatch
+from samg_ros.masking.encoders import Encoders
+from samg_ros.masking.masker import Masker
+from samg_ros.masking.result import FOUND, LOST, LOW_CONFIDENCE, LostFrames, MaskResult
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -96,11 +97,11 @@ class TestLostFrames:
         assert not blank(self.nothing, lost=True).any()
 
 
-def scripted(**options) -> tuple[SamgMasker, small.ScriptedSegmenter]:
+def scripted(**options) -> tuple[Masker, small.ScriptedSegmenter]:
     """A masker of two targets whose decodes are scripted, and the script."""
     segmenter = small.ScriptedSegmenter(targets=2)
     config = MaskerConfig(device="cpu", scale_steps=0, features="none", **options)
-    masker = SamgMasker(segmenter, None, small.two_targets(), config)
+    masker = Masker.build(Encoders(segmenter, None), small.two_targets(), config)
     segmenter.prompts.clear()
     return masker, segmenter
 
@@ -110,7 +111,7 @@ def frames_of(count: int, height: int = 60, width: int = 80) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def graded() -> MaskBatch:
+def graded() -> MaskResult:
     """Scores of five frames' (ball, cup); the ball fills the left half, the cup all."""
     masker, script = scripted(min_score=0.5, lost_score=0.25, **small.ANY_LIKENESS)
     script.logits[0, :, :, 8:] = -1
@@ -120,30 +121,32 @@ def graded() -> MaskBatch:
 
 
 class TestStatuses:
-    def test_of_targets_and_frames(self, graded: MaskBatch):
-        assert graded.status.dtype == torch.int8
-        assert graded.status.tolist() == [
+    def test_of_targets_and_frames(self, graded: MaskResult):
+        assert graded.statuses.dtype == torch.int8
+        assert graded.statuses.tolist() == [
             [FOUND, FOUND],
             [FOUND, LOW_CONFIDENCE],
             [FOUND, LOST],
             [LOW_CONFIDENCE, LOST],
             [LOST, LOST],
         ]
-        found, low, lost = FOUND, LOW_CONFIDENCE, LOST
-        assert graded.frame_status.tolist() == [found, low, low, low, lost]
+        low = "low_confidence"
+        assert graded.status.tolist() == ["found", low, low, low, "lost"]
+        assert graded.lost.tolist() == [False] * 4 + [True]
+        assert graded.targets["cup"].status.tolist() == ["found", low, "lost", "lost", "lost"]
 
-    def test_score_is_the_worst_of_what_was_found(self, graded: MaskBatch):
+    def test_score_is_the_worst_of_what_was_found(self, graded: MaskResult):
         assert graded.score.tolist() == pytest.approx([0.7, 0.4, 0.9, 0.3, 0.0])
         assert graded.scores[4].tolist() == pytest.approx([0.1, 0.0])
 
-    def test_lost_targets_masks_are_blank(self, graded: MaskBatch):
+    def test_lost_targets_masks_are_blank(self, graded: MaskResult):
         left = torch.arange(80).expand(60, 80) < 40
         covered = graded.target_masks.flatten(2).float().mean(2).tolist()
         assert covered == [[0.5, 1], [0.5, 1], [0.5, 0], [0.5, 0], [0, 0]]
         assert torch.equal(graded.mask, graded.target_masks.any(1))
         assert torch.equal(graded.mask[2], left) and not graded.mask[4].any()
 
-    def test_rgb_is_the_frame_under_the_mask(self, graded: MaskBatch):
+    def test_rgb_is_the_frame_under_the_mask(self, graded: MaskResult):
         frames = frames_of(5)
         assert graded.rgb.dtype == torch.uint8
         assert torch.equal(graded.rgb, torch.where(graded.mask[..., None], frames, 0))
@@ -151,13 +154,13 @@ class TestStatuses:
     def test_thresholds_themselves_suffice(self):
         masker, script = scripted(min_score=0.5, lost_score=0.25, **small.ANY_LIKENESS)
         script.scores = torch.tensor([[0.5, 0.25]])[..., None].expand(-1, -1, 3)
-        assert masker(frames_of(1)).status.tolist() == [[FOUND, LOW_CONFIDENCE]]
+        assert masker(frames_of(1)).statuses.tolist() == [[FOUND, LOW_CONFIDENCE]]
 
     def test_an_empty_mask_is_lost_however_sure_the_model_is(self):
         masker, script = scripted(**small.ANY_LIKENESS)
         script.logits[1] = -1
         batch = masker(frames_of(1))
-        assert batch.status.tolist() == [[FOUND, LOST]] and batch.score.tolist() == [1.0]
+        assert batch.statuses.tolist() == [[FOUND, LOST]] and batch.score.tolist() == [1.0]
 
 
 class TestPrompts:
@@ -204,7 +207,7 @@ class TestPrompts:
 
 
 @pytest.fixture(scope="module", params=["two maps", "features='none'"])
-def random_masker(request) -> SamgMasker:
+def random_masker(request) -> Masker:
     features = None
     if request.param == "two maps":
         features = small.features_of(small.random_dino(), layer=2)
@@ -220,12 +223,12 @@ def random_masker(request) -> SamgMasker:
         rivals=False,
     )
     segmenter = small.segmenter_of(small.random_sam2())
-    return SamgMasker(segmenter, features, small.two_targets(), config)
+    return Masker.build(Encoders(segmenter, features), small.two_targets(), config)
 
 
 class TestRandomModels:
     @pytest.mark.parametrize("size", [(60, 80), (96, 33)])
-    def test_a_batch_equals_its_frames_one_by_one(self, random_masker: SamgMasker, size):
+    def test_a_batch_equals_its_frames_one_by_one(self, random_masker: Masker, size):
         frames = frames_of(3, *size)
         together = random_masker(frames)
         for b in range(3):
@@ -234,7 +237,7 @@ class TestRandomModels:
             torch.testing.assert_close(together.scores[b], alone.scores[0], atol=1e-4, rtol=0)
             assert (together.target_masks[b] == alone.target_masks[0]).float().mean() > 0.99
 
-    def test_shapes_and_types(self, random_masker: SamgMasker):
+    def test_shapes_and_types(self, random_masker: Masker):
         frames = frames_of(2, 45, 70)
         before = frames.clone()
         batch = random_masker(frames)
@@ -242,12 +245,12 @@ class TestRandomModels:
         assert batch.rgb.shape == (2, 45, 70, 3) and batch.rgb.dtype == torch.uint8
         assert batch.mask.shape == (2, 45, 70) and batch.mask.dtype == torch.bool
         assert batch.target_masks.shape == (2, 2, 45, 70)
-        assert batch.scores.shape == batch.status.shape == (2, 2)
+        assert batch.scores.shape == batch.statuses.shape == (2, 2)
         # Two of the whole, two of parts, and three with each refinement.
         assert batch.points.shape == (2, 2, 10, 2) and batch.labels.shape == (2, 2, 10)
         assert ((batch.points > 0) & (batch.points < 1)).all()
 
-    def test_the_same_twice(self, random_masker: SamgMasker):
+    def test_the_same_twice(self, random_masker: Masker):
         one, other = random_masker(frames_of(1)), random_masker(frames_of(1))
         assert torch.equal(one.target_masks, other.target_masks)
         assert torch.equal(one.scores, other.scores)

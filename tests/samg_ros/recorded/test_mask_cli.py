@@ -26,7 +26,7 @@ def use(monkeypatch):
     """Lets ``samg mask`` build a given masker."""
 
     def patch(masker: RedMasker) -> RedMasker:
-        monkeypatch.setattr("samg_ros.masking.build.build_masker", lambda *_: masker)
+        monkeypatch.setattr("samg_ros.masking.masker.build_masker", lambda *_: masker)
         return masker
 
     return patch

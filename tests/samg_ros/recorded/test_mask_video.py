@@ -38,7 +38,7 @@ def use(monkeypatch):
     """Lets ``samg mask`` build a given masker."""
 
     def patch(masker: RedMasker) -> RedMasker:
-        monkeypatch.setattr("samg_ros.masking.build.build_masker", lambda *_: masker)
+        monkeypatch.setattr("samg_ros.masking.masker.build_masker", lambda *_: masker)
         return masker
 
     return patch
@@ -104,15 +104,15 @@ class TestVideo:
         mask(clip, reference, tmp_path / "whole", "--batch", "2")
         arguments = ["mask", clip, "--reference", reference, "--out", tmp_path / "cut"]
         script = f"""
-            import os, signal, samg_ros.masking.build
+            import os, signal, samg_ros.masking.masker
             from offline_fixtures import RedMasker
             from samg_ros import cli
             class Killed(RedMasker):
-                def __call__(self, images):
+                def mask_frames(self, frames):
                     if self.batches:
                         os.kill(os.getpid(), signal.SIGKILL)
-                    return super().__call__(images)
-            samg_ros.masking.build.build_masker = lambda *_: Killed()
+                    return super().mask_frames(frames)
+            samg_ros.masking.masker.build_masker = lambda *_: Killed()
             cli.main({[str(a) for a in arguments]!r} + ["--batch", "2"])
         """
         paths = os.pathsep.join(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from samg_ros.cli import main
 from samg_ros.errors import ConfigError
-from samg_ros.masking import build
+from samg_ros.masking import masker as maskers
 from samg_ros.masking.config import PAPER, MaskerConfig
-from samg_ros.masking.result import FOUND, LOST, MaskBatch
+from samg_ros.masking.result import MaskResult
 from sim_bridge.bench.masks import STEPS, score_frames, truth_frames, variants
 
 TASK, NAMES = "ball_in_cup_catch", ("cup", "ball")
@@ -22,16 +22,13 @@ TASK, NAMES = "ball_in_cup_catch", ("cup", "ball")
 class Credulous:
     """Masks the whole frame and has found the cup, but never the ball."""
 
-    target_names = NAMES
+    def __call__(self, images: np.ndarray) -> list[MaskResult]:
+        statuses = dict(zip(NAMES, ("found", "lost"), strict=True))
+        return [self._found(rgb, statuses) for rgb in images]
 
-    def __call__(self, images: torch.Tensor) -> MaskBatch:
-        batch, height, width = images.shape[:3]
-        status = torch.tensor([[FOUND, LOST]], dtype=torch.int8).expand(batch, -1)
-        masks = (status == FOUND)[..., None, None].expand(-1, -1, height, width)
-        scores = torch.full((batch, 2), 0.5)
-        points = torch.zeros(batch, 2, 1, 2)
-        labels = torch.ones(batch, 2, 1, dtype=torch.int)
-        return MaskBatch(images, masks.any(1), masks, scores, scores, status, points, labels)
+    def _found(self, rgb: np.ndarray, statuses: dict[str, str]) -> MaskResult:
+        each = np.stack([np.ones(rgb.shape[:2], bool), np.zeros(rgb.shape[:2], bool)])
+        return replace(MaskResult.given(rgb, each[0], statuses, 0.5), each=each)
 
 
 def frames(**options):
@@ -76,7 +73,7 @@ def test_ablations_leave_out_one_step_each():
 
 def test_the_command(monkeypatch, tmp_path: Path, capsys):
     made = []
-    monkeypatch.setattr(build, "build_masker", lambda _, c: made.append(c) or Credulous())
+    monkeypatch.setattr(maskers, "build_masker", lambda _, c: made.append(c) or Credulous())
     monkeypatch.setenv("COLUMNS", "200")
     options = f"--tasks {TASK} --sizes 64 --episodes 1 --frames 2 --hide --ablate --out {tmp_path}"
     main(["bench", "masks", *options.split()])

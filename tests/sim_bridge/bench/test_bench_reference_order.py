@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.masker import SamgMasker
+from samg_ros.masking.encoders import Encoders
+from samg_ros.masking.masker import Masker
 from samg_ros.masking.reference import Reference, View
 from sim_bridge.bench.reference_order import ReferenceOrder
 
@@ -30,7 +31,7 @@ class TestReferenceOrder:
         segmenter = small.segmenter_of(small.random_sam2())
         features = small.features_of(small.random_dino(), 2) if with_dino else None
         config = MaskerConfig(**PAPER, scale_steps=0)
-        masker = SamgMasker(segmenter, features, small.one_view(), config)
+        masker = Masker.build(Encoders(segmenter, features), small.one_view(), config)
         order = ReferenceOrder(segmenter, features, small.one_view(), scale_steps=0)
         frames = np.stack([small.scene(seed, 60, 80) for seed in (1, 5, 6)])
         batch = masker(torch.from_numpy(frames))
