@@ -86,27 +86,46 @@ class Scene:
         :param hide: targets that are painted over with the picture behind, where there is one.
         :raises SimulationError: before the first reset, unknown camera, or closed.
         """
-        if self._last is None:
-            raise SimulationError("there is nothing to observe yet; call reset(seed) first")
-        task, backdrop = self.task, self._perturbation.backdrop
+        last, task = self._begun(), self.task
         task.look = self._perturbation.look
         rgb, targets = task.render(camera), task.segmentation(camera)
-        if backdrop:
+        if self._perturbation.backdrop:
             hidden = [i + 1 for i, name in enumerate(task.spec.targets) if name in hide]
             targets = np.where(np.isin(targets, hidden), 0, targets).astype(np.uint8)
-            covered = targets == 0
-            if backdrop.keeps_floor:
-                covered &= task.backdrop(camera)
-            behind = backdrop.background.frame(self._last.step, *targets.shape)
-            rgb = composite(rgb, ~covered, behind)
+            rgb = self._before_backdrop(rgb, targets, camera)
         return SceneFrame(
             rgb=rgb,
             targets=targets,
-            stamp_ns=round(self._last.time_s * 1e9),
-            step=self._last.step,
+            stamp_ns=round(last.time_s * 1e9),
+            step=last.step,
             fovy_rad=task.camera_fovy_rad(camera),
             depth=task.depth(camera) if with_depth else None,
         )
+
+    def picture(self, camera: str | None = None) -> np.ndarray:
+        """:meth:`observe`'s ``rgb`` alone: without a backdrop the targets need not be rendered."""
+        self._begun()
+        self.task.look = self._perturbation.look
+        rgb = self.task.render(camera)
+        if not self._perturbation.backdrop:
+            return rgb
+        return self._before_backdrop(rgb, self.task.segmentation(camera), camera)
+
+    def _begun(self) -> StepResult:
+        if self._last is None:
+            raise SimulationError("there is nothing to observe yet; call reset(seed) first")
+        return self._last
+
+    def _before_backdrop(
+        self, rgb: np.ndarray, targets: np.ndarray, camera: str | None
+    ) -> np.ndarray:
+        backdrop, last = self._perturbation.backdrop, self._begun()
+        assert backdrop is not None
+        covered = targets == 0
+        if backdrop.keeps_floor:
+            covered &= self.task.backdrop(camera)
+        behind = backdrop.background.frame(last.step, *targets.shape)
+        return composite(rgb, ~covered, behind)
 
     def close(self) -> None:
         """Close the task; closing twice does nothing."""

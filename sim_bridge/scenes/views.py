@@ -78,6 +78,37 @@ class NoisyMasks:
         return masked(frame.rgb, self._noise(frame.targets))
 
 
+class EpisodeView:
+    """What a policy is shown of one episode, by masks that the simulation gives by itself.
+
+    :param masks: one of :data:`sim_bridge.scenes.MASKS`. ``oracle``: every target, exactly;
+        ``oracle+noise``: the same with the faults of a segmenter; ``none``: the camera's picture;
+        ``black``: nothing, which tells how far joint positions alone go.
+    :param seed: of the episode; the faults follow from it.
+    :raises ConfigError: unknown masks.
+    """
+
+    def __init__(self, masks: str, seed: int) -> None:
+        if masks not in MASKS:
+            raise ConfigError(f"unknown masks {masks!r}; choose one of: {', '.join(MASKS)}")
+        self._masks = masks
+        noisy = masks == "oracle+noise"
+        self._noise = MaskNoise(np.random.default_rng(seed)) if noisy else None
+
+    def __call__(self, rgb: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """The picture of the next frame.
+
+        :param rgb: uint8 [H, W, 3], what the camera sees.
+        :param targets: uint8 [H, W], 0 where no target is; not looked at without masks.
+        :return: uint8 [H, W, 3], black where the mask is not.
+        """
+        if self._masks == "none":
+            return rgb
+        if self._masks == "black":
+            return np.zeros_like(rgb)
+        return masked(rgb, self._noise(targets) if self._noise else targets > 0)
+
+
 MASK_SOURCES: dict[str, Callable[[], MaskSource]] = dict(
     zip(MASKS, (OracleMasks, NoisyMasks, RawImages, BlackImages), strict=True)
 )
