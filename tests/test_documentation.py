@@ -296,3 +296,20 @@ def test_every_parameter_has_a_description() -> None:
     for node in NODES:
         for config in configs(node):
             assert all(parameter.help for parameter in parameters_of(config))
+
+
+def test_the_walk_of_a_frame_names_what_is_there() -> None:
+    rows = re.findall(r"^\| `(\S+\.py)` \| `(\w+)` \|", WRITTEN["docs/architecture.md"], re.M)
+    assert len(rows) > 10
+    for file, name in rows:
+        assert re.search(rf"(def|class) {name}\b", (ROOT / file).read_text()), f"{file}: {name}"
+
+
+def test_every_room_of_the_house_is_on_the_map() -> None:
+    rooms = {
+        f"{path.parent.relative_to(ROOT)}/"
+        for top in ("samg_ros", "sim_bridge", "policies")
+        for path in (ROOT / top).glob("*/__init__.py")
+    }
+    told = set(re.findall(r"^\| \*{0,2}`(\w+/\w+/)`", WRITTEN["docs/architecture.md"], re.M))
+    assert {room for room in rooms if not room.endswith("/cli/")} <= told
