@@ -1,7 +1,8 @@
-# make demo    the whole loop in simulation; options: make demo ARGS="--episodes 1"
-# make test    linters, types and every test
-# make lint    linters and types
-# make clean   removes what these made, but neither runs/ nor the fetched weights
+# make demo      the whole loop in simulation; options: make demo ARGS="--episodes 1"
+# make test      linters, types and the tests, but for those marked slow
+# make test-all  all of them: every contract on all tasks, whole trainings
+# make lint      linters and types
+# make clean     removes what these made, but neither runs/ nor the fetched weights
 #
 # The first call makes a virtual environment; PYTHON=python3.12 chooses its interpreter. PyPI's
 # torch for Linux carries CUDA (several GB). Where pip is told of a place that has the CPU build
@@ -13,7 +14,7 @@ VENV ?= .venv$(if $(ROS_DISTRO),-$(ROS_DISTRO))
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint weights clean
+.PHONY: help setup demo test test-all lint weights clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -30,8 +31,13 @@ demo: $(READY)
 # as most tests keep one core busy or wait; a file's tests stay together, for their fixtures.
 WORKERS := -p xdist.plugin -n 2 --dist loadfile --no-loadscope-reorder
 
+PYTEST = PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/pytest $(WORKERS) --durations=30
+
 test: lint weights
-	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/pytest $(WORKERS) $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: lint weights
+	$(PYTEST) $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

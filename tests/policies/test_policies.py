@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kinds import quick
 
 from policies.base import Observation, Policy
 from policies.checkpoints import shipped_raw_students, shipped_students
@@ -73,7 +74,7 @@ def test_something_ships() -> None:
     assert "adroit_door" in shipped_students() and "adroit_door" in shipped_teachers()
 
 
-@pytest.mark.parametrize(("name", "task"), EVERY_POLICY)
+@pytest.mark.parametrize(("name", "task"), quick(EVERY_POLICY))
 class TestEveryPolicy:
     def test_spec_is_complete(self, policy: Policy, task: str) -> None:
         spec = policy.spec
@@ -110,7 +111,7 @@ class TestEveryPolicy:
         assert torch.get_num_threads() == threads
 
 
-@pytest.mark.parametrize("task", shipped_students())
+@pytest.mark.parametrize("task", quick(shipped_students()))
 class TestEveryShippedStudent:
     def test_is_small_and_tells_where_it_comes_from(self, task: str) -> None:
         path = shipped_students()[task]
@@ -138,7 +139,7 @@ class TestEveryShippedStudent:
             load_policy(shipped_students()[task], "another_task")
 
 
-@pytest.mark.parametrize("task", shipped_raw_students())
+@pytest.mark.parametrize("task", quick(shipped_raw_students()))
 def test_every_raw_twin_is_one(task: str) -> None:
     path = shipped_raw_students()[task]
     assert path.stat().st_size < MOST_BYTES
@@ -149,7 +150,7 @@ def test_every_raw_twin_is_one(task: str) -> None:
     assert load_policy(path.stem, task).spec == checkpoint.spec
 
 
-@pytest.mark.parametrize("task", shipped_teachers())
+@pytest.mark.parametrize("task", quick(shipped_teachers()))
 def test_every_shipped_teacher_labels_states(task: str) -> None:
     assert shipped_teachers()[task].stat().st_size < MOST_BYTES
     teacher = StateTeacher.shipped(task)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kinds import quick
 
 from samg_ros.errors import SimulationError
 from sim_bridge.perturbations.grammar import make_perturbation
@@ -20,7 +21,7 @@ for module in ("sim_bridge.render.renderer", "dm_control", "gymnasium_robotics",
 HEIGHT, WIDTH = 48, 64
 
 
-@pytest.fixture(scope="module", params=tasks.names())
+@pytest.fixture(scope="module", params=quick(tasks.names()))
 def task(request: pytest.FixtureRequest) -> Iterator[Task]:
     task = make_task(request.param, height=HEIGHT, width=WIDTH)
     yield task

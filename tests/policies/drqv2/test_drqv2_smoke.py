@@ -48,6 +48,7 @@ SMOKE = DrQV2Config(
 )
 
 
+@pytest.mark.slow
 def test_cartpole_learns_to_balance(tmp_path: Path) -> None:
     task = make_task(TASK, height=16, width=16)
     chance = random_return(task, 20)

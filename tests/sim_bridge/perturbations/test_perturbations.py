@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
+from kinds import quick
 
 from sim_bridge.perturbations.grammar import (
     INTENSITIES,
@@ -34,7 +35,7 @@ STEPS = 200
 CLIP = (250, 20, 240)
 
 
-@pytest.fixture(scope="module", params=tasks.names())
+@pytest.fixture(scope="module", params=quick(tasks.names()))
 def task(request: pytest.FixtureRequest) -> Iterator[Task]:
     task = make_task(request.param, height=SIZE, width=SIZE)
     yield task

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import pytest
+from kinds import quick
 
 # The renderer comes first: it chooses the OpenGL backend before mujoco is imported.
 pytest.importorskip("sim_bridge.render.renderer", reason="needs the [sim] extra")
@@ -33,10 +34,11 @@ TASKS = {
     "quadruped_walk": None,
     "walker_walk": None,
 }
+KEPT = ("adroit_relocate", "arm_lift_peg_upright", "cartpole_swingup", "walker_walk")
 SEEDS = range(4)
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(scope="module", params=quick(TASKS, KEPT))
 def task(request: pytest.FixtureRequest) -> Iterator[MujocoTask]:
     task = make_task(request.param, height=HEIGHT, width=WIDTH)
     yield task
@@ -135,7 +137,9 @@ def test_another_field_of_view_would_not_fit(task: MujocoTask) -> None:
     assert max(stick_outs(task, 1.06 * task.camera_fovy_rad())) > 1.0
 
 
-@pytest.mark.parametrize("task", [name for name in TASKS if TASKS[name] != ()], indirect=True)
+@pytest.mark.parametrize(
+    "task", quick([name for name in TASKS if TASKS[name] != ()], KEPT), indirect=True
+)
 def test_a_whole_body_fills_its_outlines_without_a_shift(task: MujocoTask) -> None:
     names = TASKS[task.spec.name]
     model, shifts = task._model, []

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from kinds import quick
 
 from sim_bridge.bridge.session import Session
 from sim_bridge.perturbations.grammar import make_perturbation
@@ -48,7 +49,7 @@ def renderer(request: pytest.FixtureRequest) -> Iterator:
     made.close()
 
 
-@pytest.fixture(scope="module", params=tasks.names())
+@pytest.fixture(scope="module", params=quick(tasks.names()))
 def task(request: pytest.FixtureRequest) -> Iterator[MujocoTask]:
     task = make_task(request.param, height=HEIGHT, width=WIDTH)
     task.reset(0)
