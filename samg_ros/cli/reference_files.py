@@ -48,20 +48,11 @@ def save_view(
         any get automatic ones.
     :raises SamgError: the view is not valid, or cannot be written.
     """
-    import numpy as np
-
-    from samg_ros.masking.parts import part_points
-    from samg_ros.masking.reference import Reference, Target, View
+    from samg_ros.masking.reference import Reference, View
     from samg_ros.recorded.reference_output import combined, destination
 
     path = destination(options.out, options.add, image, options.overwrite)
-    targets = []
-    for name, mask in masks.items():
-        at = points.get(name)
-        if at is None and mask.any():
-            at = part_points(mask, options.parts)
-        targets.append(Target(name, mask, np.zeros((0, 2), np.float32) if at is None else at))
-    view = View(rgb, tuple(targets))
+    view = View.from_masks(rgb, masks, points, options.parts)
     known = Reference.load(options.add).names if options.add else tuple(masks)
     save(combined(view, {"image": image.name, **about}, options.add), path)
     for name in (n for n in masks if n not in known):
@@ -204,7 +195,7 @@ def _listed(labels: dict[int, np.ndarray]) -> str:
 
 
 def _middle(path: Path, target: np.ndarray, name: str) -> tuple[float, float]:
-    from samg_ros.masking.parts import part_points
+    from samg_ros.masking.reference import part_points
     from samg_ros.recorded.mask_files import read_mask
 
     mask = read_mask(path)

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from samg_ros.masking.geometry import resize
 from samg_ros.masking.reference import Reference, Target
 
 
@@ -68,6 +67,13 @@ def likeness(similarities: list[Tensor], views: Tensor, height: int, width: int)
         index = views[:, :, None, None, None, None].expand(-1, -1, 1, *cells.shape[3:])
         chosen.append(resize(cells.gather(2, index)[:, :, 0], height, width))
     return torch.stack(chosen).mean(0)
+
+
+def resize(maps: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear, over the last two of any number of dimensions."""
+    flat = maps.flatten(1, -3)
+    fine = F.interpolate(flat, size=(height, width), mode="bilinear", align_corners=False)
+    return fine.unflatten(1, maps.shape[1:-2])
 
 
 def cells_inside(mask: Tensor, grid: int) -> Tensor:

@@ -6,12 +6,17 @@ import json
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 
-from samg_ros.errors import InvalidReferenceError
+from samg_ros.errors import ImageError, InvalidReferenceError
+from samg_ros.images import check_rgb
+from samg_ros.io.atomic import replacing
+from samg_ros.masking.config import PART_POINTS
 
 FORMAT_VERSION = 1
 # What numpy, zipfile and json raise on damaged or foreign files.
@@ -28,6 +33,7 @@ UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+_NO_POINTS = np.zeros((0, 2), np.float32)
 
 
 @dataclass(frozen=True)
@@ -54,18 +60,44 @@ class View:
     targets: tuple[Target, ...]
 
     def __post_init__(self) -> None:
-        image = self.image
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise InvalidReferenceError(
-                f"the reference image is {image.dtype} {image.shape}; give RGB, uint8 [H, W, 3]"
-            )
+        try:
+            check_rgb(self.image, "the reference image")
+        except ImageError as error:
+            raise InvalidReferenceError(str(error)) from None
         if not self.targets:
             raise InvalidReferenceError("a reference needs at least one target with a mask")
         names = [target.name for target in self.targets]
         if len(set(names)) < len(names):
             raise InvalidReferenceError(f"target names must differ; they are {names}")
         for target in self.targets:
-            _check(target, image.shape[:2])
+            _check(target, self.image.shape[:2])
+
+    @classmethod
+    def from_masks(
+        cls,
+        rgb: np.ndarray,
+        masks: Mapping[str, np.ndarray],
+        points: Mapping[str, np.ndarray] | None = None,
+        parts: int = PART_POINTS,
+    ) -> View:
+        """As :meth:`Reference.from_masks`."""
+        given = points or {}
+        unknown = [name for name in given if name not in masks]
+        if unknown:
+            raise InvalidReferenceError(
+                f"points of {unknown[0]!r}, which has no mask; there are: {', '.join(masks)}"
+            )
+        targets = []
+        for name, values in masks.items():
+            mask = np.asarray(values)
+            if mask.dtype.kind in "iu":  # as picture files have them
+                mask = mask != 0
+            if name in given:
+                at = np.asarray(given[name], np.float32)
+            else:
+                at = part_points(mask, parts) if mask.dtype == bool and mask.any() else _NO_POINTS
+            targets.append(Target(name, mask, at))
+        return cls(np.asarray(rgb), tuple(targets))
 
 
 @dataclass(frozen=True)
@@ -86,13 +118,35 @@ class Reference:
         if not self.views:
             raise InvalidReferenceError("a reference needs at least one view")
 
+    @classmethod
+    def from_masks(
+        cls,
+        rgb: np.ndarray,
+        masks: Mapping[str, np.ndarray],
+        points: Mapping[str, np.ndarray] | None = None,
+        parts: int = PART_POINTS,
+    ) -> Reference:
+        """A reference of one picture.
+
+        :param rgb: uint8 [H, W, 3].
+        :param masks: by target, bool [H, W], or whole numbers that are 0 off the target.
+        :param points: by target, float [P, 2], (x, y) in pixels, each on a part of it.
+        :param parts: how many points are found on each target for which none are given.
+        :raises InvalidReferenceError: a mask is empty or of another size, or a point outside.
+        """
+        return cls((View.from_masks(rgb, masks, points, parts),))
+
     @property
     def names(self) -> tuple[str, ...]:
         """The targets' names, in the order in which the views first show them."""
         return tuple(dict.fromkeys(t.name for view in self.views for t in view.targets))
 
-    def save(self, path: Path) -> None:
-        """Write one compressed ``.npz``."""
+    def save(self, path: str | Path) -> None:
+        """Write one compressed ``.npz``, whole or not at all.
+
+        :raises InvalidReferenceError: what was written cannot be read; nothing is replaced.
+        :raises OutputError: the disk refuses it.
+        """
         names = [[target.name for target in view.targets] for view in self.views]
         header = {"format": FORMAT_VERSION, "names": names, "about": self.about}
         arrays = {"header": np.array(json.dumps(header))}
@@ -101,12 +155,13 @@ class Reference:
             for t, target in enumerate(view.targets):
                 arrays[f"mask_{v}_{t}"] = np.packbits(target.mask, axis=1)
                 arrays[f"points_{v}_{t}"] = target.points.astype(np.float32)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        with replacing(Path(path)) as temporary:
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            self.load(temporary)
 
     @classmethod
-    def load(cls, path: Path) -> Reference:
+    def load(cls, path: str | Path) -> Reference:
         """Read and validate what :meth:`save` wrote.
 
         :raises InvalidReferenceError: missing, truncated, of another format, or inconsistent.
@@ -186,3 +241,52 @@ def _check(target: Target, size: tuple[int, ...]) -> None:
             f"point {target.points[outside][0].tolist()} of target {name!r} lies outside the "
             f"{width}x{height} image"
         )
+
+
+def part_points(mask: np.ndarray, count: int = PART_POINTS) -> np.ndarray:
+    """One point in each of ``count`` parts of a mask: k-means of its pixels.
+
+    The clusters begin at points spread by farthest-point sampling, so the result is the same
+    every time. A point lies at least two pixels from the edge where its part is thick enough.
+
+    :param mask: bool [H, W], not empty.
+    :return: float32 [P, 2], (x, y) in pixels; P is ``count``, or fewer for a mask of fewer pixels.
+    """
+    if count == 0:
+        return np.zeros((0, 2), np.float32)
+    pixels = _coordinates(mask)
+    if len(pixels) <= count:
+        return pixels
+    spread = _farthest_points(pixels, count)
+    labels = _squared_distances(pixels, spread).argmin(1).astype(np.int32)
+    stop = (cv2.TERM_CRITERIA_MAX_ITER, 50, 0)
+    start = cv2.KMEANS_USE_INITIAL_LABELS
+    _, labels, centres = cv2.kmeans(pixels, len(spread), labels, stop, 1, start)
+    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    depths, parts = depth[mask], labels.ravel()
+    return np.stack(
+        [_middle(pixels[parts == i], depths[parts == i], c) for i, c in enumerate(centres)]
+    )
+
+
+def _middle(part: np.ndarray, depths: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """The pixel of a part nearest to its centre, away from the edge if any is."""
+    inner = part[depths >= min(2.0, depths.max())]
+    return inner[_squared_distances(inner, centre[None])[:, 0].argmin()]
+
+
+def _coordinates(mask: np.ndarray) -> np.ndarray:
+    """(x, y) of a mask's pixels, float32 [n, 2]."""
+    ys, xs = np.nonzero(mask)
+    return np.stack([xs, ys], 1).astype(np.float32)
+
+
+def _squared_distances(pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return ((pixels[:, None] - points[None]) ** 2).sum(2)
+
+
+def _farthest_points(pixels: np.ndarray, count: int) -> np.ndarray:
+    chosen = [pixels[_squared_distances(pixels, pixels.mean(0)[None]).argmin()]]
+    while len(chosen) < count:
+        chosen.append(pixels[_squared_distances(pixels, np.stack(chosen)).min(1).argmax()])
+    return np.stack(chosen)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from samg_ros.errors import InvalidReferenceError
-from samg_ros.io.atomic import replacing, write_png
+from samg_ros.io.atomic import write_png
 from samg_ros.io.contact_sheet import draw_overlay
 from samg_ros.masking.reference import Reference, View
 
@@ -52,9 +52,7 @@ def write_reference(reference: Reference, path: Path) -> Path:
     :raises InvalidReferenceError: what was written cannot be read back; nothing is replaced.
     :raises OutputError: the disk refuses it.
     """
-    with replacing(path) as temporary:
-        reference.save(temporary)
-        Reference.load(temporary)
+    reference.save(path)
     picture = path.with_suffix(".preview.png")
     write_png(picture, preview(reference))
     return picture

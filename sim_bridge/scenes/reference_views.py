@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from samg_ros.masking.parts import part_points
-from samg_ros.masking.reference import Reference, Target, View
+from samg_ros.masking.reference import Reference, View
 from sim_bridge.scenes.scene import Scene, SceneFrame
 from sim_bridge.task import StepResult, Task
 
@@ -81,9 +80,6 @@ def _actions(scene: Scene, act: Callable[[StepResult], np.ndarray], seed: int) -
 
 
 def _view(frame: SceneFrame, names: tuple[str, ...], parts: int) -> View:
-    targets = []
-    for number, name in enumerate(names, start=1):
-        mask = frame.targets == number
-        if mask.sum() >= MIN_PIXELS:
-            targets.append(Target(name, mask, part_points(mask, parts)))
-    return View(frame.rgb, tuple(targets))
+    masks = {name: frame.targets == number for number, name in enumerate(names, start=1)}
+    shown = {name: mask for name, mask in masks.items() if mask.sum() >= MIN_PIXELS}
+    return View.from_masks(frame.rgb, shown, parts=parts)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samg_ros.masking.correspondence import best_views, likeness, similarity, target_features
-from samg_ros.masking.geometry import WHOLE_FRAME, boxes_of, inside, peak
+from samg_ros.masking.prompts import WHOLE_FRAME, boxes_of, inside, peak
 
 quick = settings(deadline=None, max_examples=40, derandomize=True)
 sides = st.integers(1, 700)

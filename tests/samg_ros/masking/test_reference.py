@@ -16,8 +16,14 @@ from hypothesis import strategies as st
 
 from samg_ros.errors import InvalidReferenceError
 from samg_ros.masking.correspondence import reference_features, view_masks
-from samg_ros.masking.parts import part_points
-from samg_ros.masking.reference import Reference, Target, View, find_reference, shipped_reference
+from samg_ros.masking.reference import (
+    Reference,
+    Target,
+    View,
+    find_reference,
+    part_points,
+    shipped_reference,
+)
 
 quick = settings(deadline=None, max_examples=40, derandomize=True)
 SHIPPED = sorted(path.stem for path in shipped_reference("any").parent.glob("*.npz"))
