@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Header
 from tyro.conf import OmitArgPrefixes
 
 from policies.base import Observation, Policy
-from policies.pipeline.processes import Processes
 from samg_ros.errors import ConfigError, SamgError
+from samg_ros.io.progress import progress
+from samg_ros.io.run_folder import RunFolder, command_line
 from samg_ros.parameters import documented, parameter, validate
-from samg_ros.robot import PolicySpec
-from samg_ros.ros import qos
-from samg_ros.ros.diagnostics import WINDOW, status_values
-from samg_ros.ros.environment import dds_environment, free_domain_id, isolated_environment
-from samg_ros.ros.images import from_rgb
-from samg_ros.ros.qos import to_ns
-from sim_bridge.bench.masker import figure_class
 
 if TYPE_CHECKING:
+    from diagnostic_msgs.msg import DiagnosticArray
+    from rich.console import Console
+    from sensor_msgs.msg import JointState
+
     from samg_ros.robot import PolicySpec
 
 
@@ -157,6 +145,12 @@ def measure_node(name: str, source: str, spec: PolicySpec, bench: PolicyBench) -
     :param source: what the node's ``policy`` parameter takes.
     :raises SamgError: it does not start, or dies; the message holds its last lines.
     """
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    from policies.pipeline.processes import Processes
+    from samg_ros.ros.environment import dds_environment, free_domain_id, isolated_environment
+
     os.environ.update(dds_environment() | isolated_environment(free_domain_id()))
     arguments = ["--ros-args", "-p", f"task:={spec.task}", "-p", f"policy:={source}"]
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -172,21 +166,30 @@ def measure_node(name: str, source: str, spec: PolicySpec, bench: PolicyBench) -
         rclpy.try_shutdown()
 
 
-class _Camera(Node):
-    """Camera and joints of the robot that the node believes it drives."""
+class _Camera:
+    """Camera and joints of the robot that the node believes it drives, as a node."""
 
     def __init__(self, spec: PolicySpec, check: Callable[[], None]) -> None:
-        super().__init__("bench_policy")
+        import rclpy
+        from diagnostic_msgs.msg import DiagnosticArray
+        from sensor_msgs.msg import Image, JointState
+
+        from samg_ros.ros import qos
+
+        self._node = node = rclpy.create_node("bench_policy")
+        self._spin_once = partial(rclpy.spin_once, node)
         self._check, self._spec = check, spec
         self._answered = -1
         self._told: dict[str, str] = {}
-        self._images = self.create_publisher(Image, "image", qos.IMAGE_OUT)
-        self._joints = self.create_publisher(JointState, "joint_states", qos.STATUS)
-        self.create_subscription(JointState, "joint_command", self._on_command, qos.COMMAND)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_status, qos.STATUS)
+        self._images = node.create_publisher(Image, "image", qos.IMAGE_OUT)
+        self._joints = node.create_publisher(JointState, "joint_states", qos.STATUS)
+        node.create_subscription(JointState, "joint_command", self._on_command, qos.COMMAND)
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_status, qos.STATUS)
 
     def time_answers(self, name: str, shown: list[Observation], calls: int) -> NodeFigures:
         """Send so many observations; what the first ones meet is a cold start, untimed."""
+        from samg_ros.ros.diagnostics import WINDOW
+
         self._until(lambda: self._images.get_subscription_count() > 0, READY_TIMEOUT_S)
         self._until(lambda: self._answer(shown[0]) is not None, READY_TIMEOUT_S)
         took = [self._answer(shown[n % len(shown)]) for n in range(max(calls, WINDOW))]
@@ -207,8 +210,14 @@ class _Camera(Node):
 
     def _answer(self, observation: Observation) -> float | None:
         """:return: seconds until the command of this observation was here; None without one."""
+        from sensor_msgs.msg import JointState
+        from std_msgs.msg import Header
+
+        from samg_ros.ros.images import from_rgb
+        from samg_ros.ros.qos import to_ns
+
         time.sleep(PERIOD_S)
-        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._spec.camera)
+        header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=self._spec.camera)
         names, positions = list(self._spec.joint_names), observation.joints.tolist()
         image = from_rgb(observation.image, header)
         began = time.perf_counter()
@@ -216,7 +225,7 @@ class _Camera(Node):
         self._images.publish(image)
         stamp = to_ns(header.stamp)
         while self._answered != stamp:
-            rclpy.spin_once(self, timeout_sec=ANSWER_TIMEOUT_S)
+            self._spin_once(timeout_sec=ANSWER_TIMEOUT_S)
             if time.perf_counter() - began > ANSWER_TIMEOUT_S:
                 self._check()
                 return None
@@ -225,30 +234,22 @@ class _Camera(Node):
     def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():
-            rclpy.spin_once(self, timeout_sec=PERIOD_S)
+            self._spin_once(timeout_sec=PERIOD_S)
             self._check()
             if time.monotonic() > deadline:
                 raise SamgError(f"the policy node is not ready after {timeout_s:.0f} s")
 
     def _on_command(self, msg: JointState) -> None:
+        from samg_ros.ros.qos import to_ns
+
         self._answered = to_ns(msg.header.stamp)
 
     def _on_status(self, msg: DiagnosticArray) -> None:
+        from samg_ros.ros.diagnostics import status_values
+
         for status in msg.status:
             if status.name == "policy":
                 self._told = status_values(status)
-
-
-def draw(rows: Sequence[PolicyFigures], path: Path) -> None:
-    """A bar for each policy. :raises ConfigError: matplotlib is not installed."""
-    figure = figure_class()(figsize=(7, 1.5 + 0.35 * len(rows)), layout="constrained")
-    axis = figure.subplots()
-    bars = axis.barh([row.policy for row in rows], [row.per_s for row in rows])
-    axis.bar_label(bars, fmt="%.0f", padding=3)
-    axis.invert_yaxis()
-    axis.margins(x=0.15)
-    axis.set_xlabel("observations a second, on one thread")
-    figure.savefig(path, dpi=110)
 
 
 NOTES = """\
@@ -259,34 +260,43 @@ it, from one process to another and back, each sent 10 ms after the answer befor
 
 def policy(bench: OmitArgPrefixes[PolicyBench]) -> None:
     """Observations a second of policies on one thread; with --via-ros also as nodes."""
-    from samg_ros.machine import machine
-    from sim_bridge.bench.masker import figure_class
+    from rich.console import Console
 
-    figure_class()  # a missing one is better told now than when all is measured
-    through_node = node_measure() if bench.via_ros else None
+    from samg_ros.machine import describe, machine
+
+    if bench.via_ros:
+        check_ros()
     chosen = loaded(bench.policies)
-    folder = Path(bench.out or f"runs/bench_policy_{datetime.now():%Y%m%d_%H%M%S}").expanduser()
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty; name a new folder with --out")
+    command = command_line("samg bench policy", bench, ["out"])
     console = Console()
-    with console.status("policies"):
-        rows = [measure(name, made, bench) for name, (_, made) in chosen.items()]
-        through = [
-            through_node(name, source, made.spec, bench)
-            for name, (source, made) in chosen.items()
-            if through_node
-        ]
-    folder.mkdir(parents=True, exist_ok=True)
-    results = {
-        "bench": asdict(bench),
-        "policies": [asdict(row) for row in rows],
-        "nodes": [asdict(row) for row in through],
-        "machine": machine(),
-    }
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    draw(rows, folder / "speed.png")
-    show(rows, through, console)
-    console.print(f"results.json and speed.png are in {folder}", soft_wrap=True)
+    with RunFolder.begin("bench_policy", bench, command, out=bench.out) as folder:
+        rows, nodes = [], []
+        with progress("policies", len(chosen), lines=False) as report:
+            for number, (name, (source, made)) in enumerate(chosen.items()):
+                report(number, name)
+                rows.append(measure(name, made, bench))
+                if bench.via_ros:
+                    nodes.append(measure_node(name, source, made.spec, bench))
+        about = machine()
+        results = {
+            "machine": about,
+            "policies": [asdict(row) for row in rows],
+            "nodes": [asdict(row) for row in nodes],
+        }
+        folder.write_results(results)
+        show(rows, nodes, console)
+        console.print(describe(about), highlight=False, soft_wrap=True)
+        console.print(f"results.json is in {folder.path}", soft_wrap=True)
+
+
+def check_ros() -> None:
+    """:raises ConfigError: there is no ROS 2 here."""
+    try:
+        import rclpy  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            f"--via-ros needs ROS 2 ({error}): source one, or pip install 'samg_ros[ros]'"
+        ) from error
 
 
 def loaded(policies: tuple[str, ...]) -> dict[str, tuple[str, Policy]]:
@@ -308,6 +318,9 @@ def loaded(policies: tuple[str, ...]) -> dict[str, tuple[str, Policy]]:
 
 def show(rows: list[PolicyFigures], through: list[NodeFigures], console: Console) -> None:
     """The table."""
+    from rich import box
+    from rich.table import Table
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     headings = ["policy", "a second", "ms"]
     headings += ["in node, ms", "around, ms", "lost"] if through else []
@@ -331,14 +344,3 @@ def show(rows: list[PolicyFigures], through: list[NodeFigures], console: Console
         table.add_row(*cells)
     console.print(table)
     console.print(NOTES, highlight=False, soft_wrap=True)
-
-
-def node_measure() -> Callable[[str, str, PolicySpec, PolicyBench], NodeFigures]:
-    """What measures a policy's node. :raises ConfigError: there is no ROS 2 here."""
-    try:
-        pass
-    except ImportError as error:
-        raise ConfigError(
-            f"--via-ros needs ROS 2 ({error}): source one, or pip install 'samg_ros[ros]'"
-        ) from error
-    return measure_node

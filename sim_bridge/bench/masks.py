@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
-from rich import box
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 from tyro.conf import OmitArgPrefixes
 
 from samg_ros.errors import ConfigError
-from samg_ros.images import masked
-from samg_ros.io.progress import print_table
+from samg_ros.io.progress import print_table, progress
+from samg_ros.io.run_folder import RunFolder, command_line
 from samg_ros.masking.config import PAPER, MaskerConfig
-from samg_ros.masking.masker import Masker
-from samg_ros.masking.result import MaskResult
-from samg_ros.masking.scores import boundary_f, iou
 from samg_ros.parameters import documented, parameter, validate
-from sim_bridge.experts.state import Mover, make_mover
-from sim_bridge.perturbations.grammar import make_perturbation
-from sim_bridge.scenes.scene import Scene
-from sim_bridge.task import make_task
 
-if TYPE_CHECKING:
-    pass
+if TYPE_CHECKING:  # what --help has no need of, torch above all, takes seconds to import
+    import numpy as np
+    from rich.table import Table
+
+    from samg_ros.masking.masker import Masker
+    from samg_ros.masking.result import MaskResult
+    from sim_bridge.experts.state import Mover
+    from sim_bridge.scenes.scene import Scene
+
+
+@documented
+@dataclass(frozen=True)
+class MasksBench:
+    """Which frames are masked and scored."""
+
+    tasks: tuple[str, ...] = parameter(("adroit_door",), "tasks whose reference ships")
+    perturb: str = parameter(
+        "photos", "how the tasks are made to look, such as none, photos, video_hard=FOLDER"
+    )
+    size: int = parameter(256, "side of the camera's picture", unit="px", low=16, high=2048)
+    episodes: int = parameter(5, "episodes of each task", low=1)
+    frames: int = parameter(4, "frames of each episode at most", low=1)
+    hide: bool = parameter(
+        False, "mask every frame also with each target painted over; needs a picture behind"
+    )
+    ablate: bool = parameter(False, "also with each step of the method left out, and as published")
+    seed: int = parameter(0, "seed of the first episode", low=0)
+    batch: int = parameter(1, "frames masked together", low=1)
+    out: str = parameter("", "folder of the run; a new one under 'runs' by default")
+
+    def __post_init__(self) -> None:
+        validate(self)
 
 
 # Control steps between two scored frames of an episode: neighbours look alike.
@@ -85,6 +99,11 @@ def truth_frames(
     :param hide: every frame comes again with each target painted over by what is behind.
     :raises ConfigError: nothing is behind that a target could be painted over with.
     """
+    from sim_bridge.experts.state import make_mover
+    from sim_bridge.perturbations.grammar import make_perturbation
+    from sim_bridge.scenes.scene import Scene
+    from sim_bridge.task import make_task
+
     perturbation = make_perturbation(perturb, task)
     if hide and perturbation.backdrop is None:
         raise ConfigError(
@@ -103,6 +122,10 @@ def score_frames(
     masker: Masker, frames: list[TruthFrame], batch: int = 1
 ) -> Iterator[tuple[MaskScore, np.ndarray]]:
     """Mask frames of one size. :return: the score and the mask, bool [H, W], of each."""
+    import numpy as np
+
+    from samg_ros.masking.scores import boundary_f, iou
+
     for start in range(0, len(frames), batch):
         chunk = frames[start : start + batch]
         result = masker(np.stack([frame.rgb for frame in chunk]))
@@ -124,6 +147,8 @@ def score_frames(
 
 def _targets(found: MaskResult, frame: TruthFrame) -> list[dict]:
     """What became of each target of a frame."""
+    from samg_ros.masking.scores import iou
+
     told = []
     for name, target in found.targets.items():
         truth = frame.targets == frame.names.index(name) + 1
@@ -148,7 +173,7 @@ def _episode(scene: Scene, act: Mover, seed: int, count: int, hide: bool) -> Ite
             frame = scene.observe(hide=(hidden,) if hidden else ())
             yield TruthFrame(seed, frame.step, frame.rgb, frame.targets, names, hidden)
         for _ in range(STRIDE if taken + 1 < count else 0):
-            result = scene.act(act(result))
+            result = scene.step(act(result))
             if result.done or result.success:
                 return
 
@@ -186,139 +211,120 @@ def variants(config: MaskerConfig, ablate: bool) -> dict[str, MaskerConfig]:
 
 
 WORST_FRAMES = 12
-KEYS = ("variant", "task", "perturb", "size")
-FIGURES = ("frames", "IoU, 95 %", "worst", "boundary F", "found", "false found", "false lost")
+SHOWN = 256  # px, the side of a picture on the sheet of the worst frames
+HEADINGS = ("variant", "task", "frames", "IoU, 95 %", "worst", "boundary F", "found")
 NOTES = """\
 IoU, boundary F: all targets together; 95 % over episodes. found: frames with every target found.
 false found: targets said to be found, of those that are not in the picture. false lost: targets
 said to be lost, of those that are."""
 
 
-@documented
-@dataclass(frozen=True)
-class MasksBench:
-    """Which frames are masked and scored."""
-
-    tasks: tuple[str, ...] = parameter(("adroit_door",), "tasks whose reference ships")
-    perturb: tuple[str, ...] = parameter(
-        ("photos",), "how the tasks are made to look, such as none, photos, video_hard=FOLDER"
-    )
-    sizes: tuple[int, ...] = parameter((256,), "sides of the camera's picture, px")
-    episodes: int = parameter(5, "episodes for each task, look and size", low=1)
-    frames: int = parameter(4, "frames of each episode at most", low=1)
-    hide: bool = parameter(
-        False, "mask every frame also with each target painted over; needs a picture behind"
-    )
-    ablate: bool = parameter(False, "also with each step of the method left out, and as published")
-    seed: int = parameter(0, "seed of the first episode", low=0)
-    batch: int = parameter(1, "frames masked together", low=1)
-    out: str = parameter("", "folder of the run; a new one under 'runs' by default")
-
-    def __post_init__(self) -> None:
-        validate(self)
-
-
 def masks(bench: OmitArgPrefixes[MasksBench], masker: OmitArgPrefixes[MaskerConfig]) -> None:
     """IoU and boundary F-score against the simulator, with pictures of the worst frames."""
+    from rich.console import Console
 
-    folder = Path(bench.out or f"runs/bench_masks_{datetime.now():%Y%m%d_%H%M%S}")
-    folder.mkdir(parents=True, exist_ok=True)
-    rows: list[dict] = []
-    worst: list[tuple[float, np.ndarray]] = []
+    from samg_ros.io.atomic import write_png
+    from samg_ros.io.contact_sheet import draw_sheet
+    from samg_ros.machine import machine
+
     configs = variants(masker, bench.ablate)
-    for about, frame, score, mask in _scored(bench, configs):
-        rows.append({**about, **asdict(score)})
-        if about["variant"] == next(iter(configs)) and not frame.hidden:
-            worst = sorted([*worst, (score.iou, _picture(frame, mask))], key=lambda e: e[0])
-            del worst[WORST_FRAMES:]
-    cv2.imwrite(str(folder / "worst.png"), np.vstack([p for _, p in worst])[..., ::-1])
-    told = {name: asdict(config) for name, config in configs.items()}
-    results = {"bench": asdict(bench), "maskers": told, "frames": rows}
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    table = _table(rows)
-    print_table(table)
-    console = Console()
-    console.print(NOTES, highlight=False, soft_wrap=True)
-    console.print(f"results.json and worst.png are in {folder}", soft_wrap=True)
+    told = {"bench": asdict(bench), "maskers": {n: asdict(c) for n, c in configs.items()}}
+    command = f"{command_line('samg bench masks', bench, ['out'])}{command_line('', masker)}"
+    rows: list[dict[str, Any]] = []
+    worst: list[tuple[float, str, list[np.ndarray]]] = []
+    with RunFolder.begin("bench_masks", told, command, out=bench.out) as folder:
+        for variant, task, frame, score, mask in _scored(bench, configs):
+            rows.append({"variant": variant, "task": task, **asdict(score)})
+            if variant == next(iter(configs)) and not frame.hidden:
+                label = f"{task} seed {frame.seed} step {frame.step} IoU {score.iou:.3f}"
+                worst.append((score.iou, label, _pictures(frame, mask)))
+                worst = sorted(worst, key=lambda entry: entry[0])[:WORST_FRAMES]
+        figures = [_figures(variant, task, rows) for variant in configs for task in bench.tasks]
+        folder.write_results({"machine": machine(), "figures": figures, "frames": rows})
+        labels, pictures = [label for _, label, _ in worst], [shown for *_, shown in worst]
+        sheet = draw_sheet(("raw", "mask", "truth"), labels, pictures)
+        write_png(folder.path / "worst.png", sheet)
+        print_table(_table(figures, bench))
+        console = Console()
+        console.print(NOTES, highlight=False, soft_wrap=True)
+        console.print(f"results.json and worst.png are in {folder.path}", soft_wrap=True)
 
 
 def _scored(
     bench: MasksBench, configs: dict[str, MaskerConfig]
-) -> Iterable[tuple[dict, TruthFrame, MaskScore, np.ndarray]]:
-    """Every frame of the bench with what became of it, by every masker."""
+) -> Iterator[tuple[str, str, TruthFrame, MaskScore, np.ndarray]]:
+    """Every frame with what became of it: the variant, the task, the frame, its score and mask."""
     from samg_ros.masking.masker import build_masker
     from samg_ros.masking.reference import Reference, find_reference
 
     seeds = range(bench.seed, bench.seed + bench.episodes)
     for task in bench.tasks:
         reference = Reference.load(find_reference(task))
-        sets = {
-            (look, size): truth_frames(task, look, size, seeds, bench.frames, hide=bench.hide)
-            for look in bench.perturb
-            for size in bench.sizes
-        }
+        frames = truth_frames(
+            task, bench.perturb, bench.size, seeds, bench.frames, hide=bench.hide
+        )
         for variant, config in configs.items():
             built = build_masker(reference, config)
-            for (look, size), frames in sets.items():
-                label = ", ".join(filter(None, (variant, task, look, f"{size} px")))
-                about = {"variant": variant, "task": task, "perturb": look, "size": size}
-                scored = track(score_frames(built, frames, bench.batch), label, total=len(frames))
-                for frame, (score, mask) in zip(frames, scored, strict=True):
-                    yield about, frame, score, mask
+            with progress(f"{task} {variant}".strip(), len(frames), lines=False) as report:
+                scored = score_frames(built, frames, bench.batch)
+                for number, (frame, one) in enumerate(zip(frames, scored, strict=True), 1):
+                    report(number, f"IoU {one[0].iou:.3f}")
+                    yield variant, task, frame, *one
 
 
-def _table(rows: list[dict]) -> Table:
-    """A line for each variant, task, look and size; what all have in common is not repeated."""
-    differing = [key for key in KEYS if len({row[key] for row in rows}) > 1]
-    title = ", ".join(_said(key, rows[0]) for key in KEYS if key not in differing)
-    table = Table(title=title.removeprefix(", "), box=box.SIMPLE_HEAD)
-    for heading in (*differing, *FIGURES):
-        table.add_column(heading, no_wrap=True)
-    for group in dict.fromkeys(_group(row) for row in rows):
-        these = [row for row in rows if _group(row) == group]
-        table.add_row(*(_said(key, these[0]) for key in differing), *_figures(these))
-    return table
+def _figures(variant: str, task: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the frames of one variant and task amount to."""
+    from statistics import fmean
 
-
-def _group(row: dict) -> tuple:
-    return tuple(row[key] for key in KEYS)
-
-
-def _said(key: str, row: dict) -> str:
-    """A key as people read it: the folder of clips by its name alone, the size with its unit."""
-    if key == "perturb":
-        return ",".join(
-            "=".join(Path(part).name for part in term.split("=")) for term in row[key].split(",")
-        )
-    return f"{row[key]} px" if key == "size" else row[key]
-
-
-def _figures(rows: list[dict]) -> list[str]:
     from samg_ros.statistics import bootstrap_mean
 
-    shown = [r for r in rows if not r["hidden"]]
-    values = [r["iou"] for r in shown]
-    return [
-        str(len(shown)),
-        str(bootstrap_mean(values, [r["seed"] for r in shown])),
-        f"{min(values):.3f}",
-        f"{np.mean([r['boundary_f'] for r in shown]):.3f}",
-        f"{np.mean([r['status'] == 'found' for r in shown]):.2f}",
-        _share(rows, visible=False, said="found"),
-        _share(rows, visible=True, said="lost"),
-    ]
+    own = [row for row in rows if (row["variant"], row["task"]) == (variant, task)]
+    shown = [row for row in own if not row["hidden"]]
+    values = [row["iou"] for row in shown]
+    return {
+        "variant": variant,
+        "task": task,
+        "frames": len(shown),
+        "iou": asdict(bootstrap_mean(values, [row["seed"] for row in shown])),
+        "worst_iou": min(values),
+        "boundary_f": fmean(row["boundary_f"] for row in shown),
+        "found": fmean(row["status"] == "found" for row in shown),
+        "false_found": _share(own, visible=False, said="found"),
+        "false_lost": _share(own, visible=True, said="lost"),
+    }
 
 
-def _share(rows: list[dict], *, visible: bool, said: str) -> str:
-    """Of the targets that are (not) visible, those that the masker called so, as n of m."""
+def _share(rows: list[dict[str, Any]], *, visible: bool, said: str) -> str:
+    """Of the targets that are (not) visible, those that the masker called so, as n/m."""
     statuses = [t["status"] for r in rows for t in r["targets"] if (t["visible"] > 0) == visible]
     return f"{statuses.count(said)}/{len(statuses)}" if statuses else "-"
 
 
-def _picture(frame: TruthFrame, mask: np.ndarray) -> np.ndarray:
-    """Raw, overlay and truth side by side, uint8 [256, 768, 3]."""
+def _table(figures: list[dict[str, Any]], bench: MasksBench) -> Table:
+    """A line for each variant and task."""
+    from rich import box
+    from rich.table import Table
+
+    from samg_ros.statistics import Interval
+
+    title = f"{bench.perturb}, {bench.size} px"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in (*HEADINGS[not bench.ablate :], "false found", "false lost"):
+        table.add_column(heading, no_wrap=True)
+    for row in figures:
+        numbers = [f"{row['worst_iou']:.3f}", f"{row['boundary_f']:.3f}", f"{row['found']:.2f}"]
+        cells = [row["task"], str(row["frames"]), str(Interval(**row["iou"])), *numbers]
+        first = [row["variant"]] if bench.ablate else []
+        table.add_row(*first, *cells, row["false_found"], row["false_lost"])
+    return table
+
+
+def _pictures(frame: TruthFrame, mask: np.ndarray) -> list[np.ndarray]:
+    """Raw, overlay and truth, uint8 [256, 256, 3] each."""
+    import cv2
+
+    from samg_ros.images import masked
     from samg_ros.io.contact_sheet import draw_overlay
 
-    truth = masked(frame.rgb, frame.truth)
-    panels = [frame.rgb, draw_overlay(frame.rgb, mask), truth]
-    return np.hstack([cv2.resize(p, (256, 256), interpolation=cv2.INTER_AREA) for p in panels])
+    panels = [frame.rgb, draw_overlay(frame.rgb, mask), masked(frame.rgb, frame.truth)]
+    return [cv2.resize(p, (SHOWN, SHOWN), interpolation=cv2.INTER_AREA) for p in panels]

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from tyro.conf import OmitArgPrefixes
 
 from samg_ros.errors import ConfigError, SimulationError
-from samg_ros.io.atomic import replacing, write_text
-from samg_ros.io.progress import print_table
+from samg_ros.io.progress import print_table, progress
+from samg_ros.io.run_folder import RunFolder, command_line
 from samg_ros.parameters import documented, parameter, validate
-from sim_bridge.bench.masker import figure_class
-from sim_bridge.scenes.scene import Scene, make_scene
-from sim_bridge.scenes.vector import VectorScenes
-from sim_bridge.scenes.views import WorkerView
-from sim_bridge.tasks.mujoco_task import MujocoTask
 
-if TYPE_CHECKING:
-    pass
+if TYPE_CHECKING:  # what --help has no need of, mujoco above all, takes seconds to import
+    import numpy as np
+    from rich.console import Console
+
+    from sim_bridge.scenes.scene import Scene
+    from sim_bridge.scenes.vector import VectorScenes
 
 
 @documented
@@ -154,6 +145,8 @@ def measure(name: str, bench: SimBench) -> SimFigures:
     :raises ConfigError: unknown task, or a perturbation that does not suit it.
     :raises SimulationError: the simulator cannot start.
     """
+    from sim_bridge.scenes.scene import make_scene
+
     size, shadows = bench.size, bench.shadows
     scene = make_scene(name, height=size, width=size, shadows=shadows, perturb=bench.perturb)
     try:
@@ -173,6 +166,7 @@ def plain_renderer(task: Any, size: int, shadows: bool) -> Iterator[Callable[[],
     :raises SimulationError: the task has no MuJoCo model.
     """
     from sim_bridge.render.renderer import mujoco
+    from sim_bridge.tasks.mujoco_task import MujocoTask
 
     if not isinstance(task, MujocoTask):
         raise SimulationError(f"{task.spec.name} has no MuJoCo model to be rendered plainly")
@@ -195,6 +189,8 @@ class _Walk:
     """A scene that is moved at random; a new episode follows one that is done, untimed."""
 
     def __init__(self, scene: Scene, seed: int) -> None:
+        import numpy as np
+
         self.scene = scene
         self._rng = np.random.default_rng(seed)
         self._seed = seed
@@ -277,6 +273,10 @@ def measure_vector(task: str, workers: int, bench: SimBench) -> VectorFigures:
 
     :raises SimulationError: a worker cannot make its scene, or dies.
     """
+    from sim_bridge.scenes.scene import make_scene
+    from sim_bridge.scenes.vector import VectorScenes
+    from sim_bridge.scenes.views import WorkerView
+
     side = {"height": bench.size, "width": bench.size}
     make = partial(make_scene, task, **side, shadows=bench.shadows, perturb=bench.perturb)
     view = partial(WorkerView, "oracle", bench.size)
@@ -291,6 +291,8 @@ class _VectorWalk:
     """Copies that are moved at random; each begins a new episode when one is done."""
 
     def __init__(self, scenes: VectorScenes, seed: int) -> None:
+        import numpy as np
+
         self._scenes = scenes
         self._rng = np.random.default_rng(seed)
         self._next_seed = seed + len(scenes)
@@ -316,49 +318,6 @@ class _VectorWalk:
             self._next_seed += len(done)
 
 
-# Label -> what is read off a row.
-MARKS = {
-    "control steps, no pictures": "steps",
-    "pictures alone": "pictures",
-    "steps with picture and true mask": "frames",
-}
-
-
-def draw(rows: Sequence[SimFigures], vectors: Sequence[VectorFigures], path: Path) -> None:
-    """Write a picture of what was measured."""
-    panels = [("tasks", rows), ("workers", vectors)]
-    shown = [(kind, measured) for kind, measured in panels if measured]
-    figure = figure_class()(figsize=(7 * len(shown), 3 + 0.25 * len(rows)), layout="constrained")
-    axes = figure.subplots(1, len(shown), squeeze=False)[0]
-    for axis, (kind, _) in zip(axes, shown, strict=True):
-        if kind == "tasks":
-            _points(axis, rows)
-        else:
-            _curve(axis, vectors)
-    figure.savefig(path, dpi=110)
-
-
-def _points(axis: Any, rows: Sequence[SimFigures]) -> None:
-    """A line for each task; points, since no bar can begin at a logarithmic axis's zero."""
-    places = range(len(rows))
-    for label, field in MARKS.items():
-        axis.plot([getattr(row, field).per_s for row in rows], places, "o", label=label)
-    axis.set_yticks(places, [row.task for row in rows])
-    axis.set(xlabel="a second", xscale="log", ylim=(len(rows) - 0.5, -0.5))
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(MARKS))
-
-
-def _curve(axis: Any, vectors: Sequence[VectorFigures]) -> None:
-    counts = [row.workers for row in vectors]
-    axis.plot(counts, [row.frames_per_s for row in vectors], "o-")
-    axis.set(xlabel="worker processes", ylabel="frames a second, all together")
-    axis.set_ylim(0, 1.1 * max(row.frames_per_s for row in vectors))
-    axis.set_xticks(counts)
-    axis.set_title(vectors[0].task)
-    axis.grid(alpha=0.3)
-
-
 COLUMNS = ("task", "steps/s", "pictures/s", "frames/s", "rendering", "plain")
 NOTES = """\
 steps/s: control steps without pictures. pictures/s: RGB alone. frames/s: control steps, each with
@@ -368,38 +327,32 @@ plain: pictures/s by those of a plain mujoco.Renderer, which draws the same in t
 
 def sim(bench: OmitArgPrefixes[SimBench]) -> None:
     """Steps and frames a second of each task, and of copies in worker processes."""
-    from sim_bridge.bench.masker import figure_class
+    from rich.console import Console
 
-    figure_class()  # a missing one is better told now than when all is measured
+    from samg_ros.machine import describe, machine
+
     names = check(bench)
-    folder = Path(bench.out or f"runs/bench_sim_{datetime.now():%Y%m%d_%H%M%S}").expanduser()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is not empty, or no folder; name a new folder with --out")
+    command = command_line("samg bench sim", bench, ["out"])
     console = Console()
-    with console.status("tasks") as status:
-        rows = []
-        for name in names:
-            status.update(name)
-            rows.append(measure(name, bench))
-        vectors = []
-        for workers in bench.workers:
-            status.update(f"{bench.vector_task}, {workers} workers")
-            vectors.append(measure_vector(bench.vector_task, workers, bench))
-    results = {
-        "bench": asdict(bench),
-        "tasks": [row.to_json() for row in rows],
-        "vector": [asdict(row) for row in vectors],
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": len(os.sched_getaffinity(0)),
-            "opengl": os.environ.get("MUJOCO_GL", ""),
-        },
-    }
-    write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
-    with replacing(folder / "speed.png") as temporary:
-        draw(rows, vectors, temporary)
-    show(rows, vectors, bench, console)
-    console.print(f"results.json and speed.png are in {folder}", soft_wrap=True)
+    with RunFolder.begin("bench_sim", bench, command, out=bench.out) as folder:
+        rows, vectors = [], []
+        with progress("sim", len(names) + len(bench.workers), lines=False) as report:
+            for number, name in enumerate(names):
+                report(number, name)
+                rows.append(measure(name, bench))
+            for number, workers in enumerate(bench.workers, len(names)):
+                report(number, f"{bench.vector_task}, {workers} workers")
+                vectors.append(measure_vector(bench.vector_task, workers, bench))
+        about = {**machine(), "opengl": os.environ.get("MUJOCO_GL", "")}
+        results = {
+            "machine": about,
+            "tasks": [row.to_json() for row in rows],
+            "vector": [asdict(row) for row in vectors],
+        }
+        folder.write_results(results)
+        show(rows, vectors, bench, console)
+        console.print(describe(about), highlight=False, soft_wrap=True)
+        console.print(f"results.json is in {folder.path}", soft_wrap=True)
 
 
 def check(bench: SimBench) -> tuple[str, ...]:
@@ -418,6 +371,9 @@ def show(
     rows: list[SimFigures], vectors: list[VectorFigures], bench: SimBench, console: Console
 ) -> None:
     """The tables."""
+    from rich import box
+    from rich.table import Table
+
     look = f"{bench.size} px, {'with' if bench.shadows else 'no'} shadows, {bench.perturb}"
     table = Table(title=look, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in COLUMNS:

@@ -75,10 +75,10 @@ def test_the_command(monkeypatch, tmp_path: Path, capsys):
     made = []
     monkeypatch.setattr(maskers, "build_masker", lambda _, c: made.append(c) or Credulous())
     monkeypatch.setenv("COLUMNS", "200")
-    options = f"--tasks {TASK} --sizes 64 --episodes 1 --frames 2 --hide --ablate --out {tmp_path}"
+    options = f"--tasks {TASK} --size 64 --episodes 1 --frames 2 --hide --ablate --out {tmp_path}"
     main(["bench", "masks", *options.split()])
     results = json.loads((tmp_path / "results.json").read_text())
-    assert len(made) == len(results["maskers"]) == len(STEPS) + 2
+    assert len(made) == len(results["figures"]) == len(STEPS) + 2
     assert len(results["frames"]) == len(made) * 2 * 3
     assert (tmp_path / "worst.png").stat().st_size > 1000
     # Two frames in three versions: of four targets that are not there it sees the cup twice, of

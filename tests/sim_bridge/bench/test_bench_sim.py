@@ -253,7 +253,7 @@ class TestCommand:
     def run(self, out: Path, *options: str) -> int:
         return main(["bench", "sim", *QUICK, "--out", str(out), *options])
 
-    def test_a_run_leaves_figures_and_a_plot(self, tmp_path, capsys):
+    def test_a_run_leaves_its_figures(self, tmp_path, capsys):
         out = tmp_path / "run"
         tasks = ("--tasks", "cartpole_swingup", "adroit_relocate")
         copies = ("--workers", "1", "--vector-task", "cartpole_swingup")
@@ -261,8 +261,9 @@ class TestCommand:
         told = json.loads((out / "results.json").read_text())
         assert [row["task"] for row in told["tasks"]] == ["cartpole_swingup", "adroit_relocate"]
         assert [row["workers"] for row in told["vector"]] == [1]
-        assert told["bench"]["size"] == SIZE and told["machine"]["cores"] >= 1
-        assert (out / "speed.png").stat().st_size > 1000
+        assert told["machine"]["cores"] >= 1
+        settings = json.loads((out / "config.json").read_text())["settings"]
+        assert settings["size"] == SIZE
         shown = capsys.readouterr().out
         for row in told["tasks"]:
             line = next(one for one in shown.splitlines() if row["task"] in one)
