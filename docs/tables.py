@@ -154,12 +154,17 @@ def _entry(package: ModuleType, name: str) -> list[str]:
     """A public name: a function, a class with its public methods, or a value."""
     value = getattr(package, name)
     if not (inspect.isclass(value) or inspect.isfunction(value)):
-        return [f"### `{package.__name__}.{name}`", "A value."] if name[:2] != "__" else []
+        return [] if name.startswith("__") else [f"### `{package.__name__}.{name}`", _shown(value)]
     title = f"### `{package.__name__}.{name}`"
     blocks = [title, _signature(name, value), _prose(inspect.getdoc(value) or "")]
     for method, function in vars(value).items() if inspect.isclass(value) else ():
         blocks += _method(name, method, function)
     return blocks
+
+
+def _shown(value: Any) -> str:
+    """A value, as code."""
+    return f"`{value!r}`"
 
 
 def _method(cls: str, name: str, value: Any) -> list[str]:
@@ -179,7 +184,9 @@ def _signature(name: str, value: Any) -> str:
         signature = str(inspect.signature(value))
     except (TypeError, ValueError):
         return ""
-    signature = re.sub(r"<factory>|<object object at \w+>", "...", signature).replace("'", "")
+    # Annotations are texts, which are shown in quotes; and addresses differ from run to run.
+    signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", signature)
+    signature = re.sub(r"<factory>|<[\w.]+ object at \w+>", "...", signature)
     return f"```\n{name}{signature}\n```"
 
 

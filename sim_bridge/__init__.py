@@ -44,6 +44,8 @@ _HERE = {
     "make_vector": "sim_bridge.envs.vector",
 }
 
+__all__ = ["TASKS", "EnvConfig", "SamgEnv", "make", "make_vector"]
+
 
 def __getattr__(name: str) -> Any:
     if name not in _HERE:

@@ -159,7 +159,13 @@ def python_blocks(text: str) -> list[Block]:
 EXAMPLES = {name: blocks for name, text in PAGES.items() if (blocks := python_blocks(text))}
 
 
-@pytest.mark.parametrize("page", EXAMPLES)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] * any(block.slow for block in blocks))
+        for page, blocks in EXAMPLES.items()
+    ],
+)
 def test_the_python_of_a_page_runs(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
