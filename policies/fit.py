@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samg_ros.errors import CheckpointError
+from policies.limits import check_spec
+from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.robot import PolicySpec
 
 _LEAST_BLACK = 0.005
@@ -82,9 +83,8 @@ def _differences(spec: PolicySpec, robot: Robot) -> list[str]:
 
 def _flaws(spec: PolicySpec) -> list[str]:
     """What no robot could be driven with."""
-    limits = np.array([spec.command_low, spec.command_high], np.float64)
-    if limits.shape[1] != len(spec.actuated_joints) or not np.isfinite(limits).all():
-        return ["its command limits are not one finite pair a joint"]
-    if not (limits[0] < limits[1]).all():
-        return ["a lower command limit is not below its upper one"]
+    try:
+        check_spec(spec)
+    except ConfigError as error:
+        return [str(error)]
     return []

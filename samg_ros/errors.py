@@ -35,3 +35,13 @@ class BagError(SamgError):
 
 class UnsafeActionError(SamgError):
     """An action of a policy that must not reach a robot."""
+
+
+class ImplausibleStateError(SamgError):
+    """A measured state of the robot that cannot be true, or is not there: hold until it is."""
+
+
+def quoted(text: object, most: int = 80) -> str:
+    """Foreign text for a message: printable, on one line, at most ``most`` characters of it."""
+    shown = repr(str(text)[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 2]}..."

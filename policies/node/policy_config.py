@@ -40,7 +40,9 @@ class PolicyNodeConfig:
         [], "what joint_states will carry; a policy that needs another is refused (empty: any)"
     )
     command_joints: list[str] = parameter(
-        [], "joints the robot takes commands for; the policy must command them all (empty: any)"
+        [],
+        "joints the robot takes commands for, in its controller's order; the policy must command "
+        "them all (empty: the policy's)",
     )
     command_mode: str = parameter(
         "", "what the robot takes; another policy is refused (empty: any)", choices=_MODES
@@ -48,7 +50,8 @@ class PolicyNodeConfig:
     output: str = parameter(
         "joint_state",
         "message on joint_command: sensor_msgs/JointState, a trajectory_msgs/JointTrajectory of "
-        "one point, or a std_msgs/Float64MultiArray in the policy's order of joints",
+        "one point (for policies that command positions), or a std_msgs/Float64MultiArray in the "
+        "order of command_joints, or the policy's where that is empty",
         choices=OUTPUTS,
     )
     trajectory_time_s: float = parameter(
@@ -64,18 +67,76 @@ class PolicyNodeConfig:
         low=0.0,
         high=1.0,
     )
+    urdf: str = parameter(
+        "",
+        "robot description that narrows the limits of positions, velocities and efforts: the path "
+        "of a URDF, or 'topic' for robot_description, which is then waited for (empty: none)",
+    )
     max_rate: float = parameter(
         0.0,
         "largest change of a command in a second, in its unit a second (rad/s of positions); a "
-        "first position starts from the measured one; 0 sets no limit",
+        "first position starts from the measured one; 0 takes the URDF's velocity, or else the "
+        "policy's whole range in one of its control steps",
         low=0.0,
         high=1e6,
+    )
+    max_acceleration: float = parameter(
+        0.0,
+        "largest change of that in a second, in its unit a second squared; 0 sets no limit",
+        low=0.0,
+        high=1e9,
+    )
+    speed_scale: float = parameter(
+        1.0,
+        "share of the largest rate, and of a velocity's range, that is used; may be changed while "
+        "the robot moves",
+        low=0.0,
+        high=1.0,
+        runtime=True,
+    )
+    reach_tolerance: float = parameter(
+        0.5,
+        "share of a joint's range by which its measured position may lie beyond it and still be "
+        "believed; else the robot is held",
+        low=0.0,
+        high=10.0,
+    )
+    start_enabled: bool = parameter(
+        True,
+        "the policy may move the robot as soon as it is active; else ~/enable has to allow it",
+    )
+    hold_at: str = parameter(
+        "command",
+        "where a hold keeps positions: at the last command, or where the joints were measured as "
+        "it began",
+        choices=("command", "measured"),
+    )
+    allow_other_publishers: bool = parameter(
+        False, "act though another node publishes on joint_command too; else that is an error"
     )
     max_frame_age_s: float = parameter(
         0.5, "frames older than this on the node's clock are refused", unit="s", low=0.0, high=60.0
     )
+    max_frame_lead_s: float = parameter(
+        0.2,
+        "frames further than this ahead of the node's clock are refused; a simulation's clock may "
+        "come after a frame",
+        unit="s",
+        low=0.0,
+        high=60.0,
+    )
     frame_timeout_s: float = parameter(
         2.0, "hold when no usable frame came for this long", unit="s", low=0.05, high=600.0
+    )
+    joints_timeout_s: float = parameter(
+        2.0, "hold when no joint states came for this long", unit="s", low=0.05, high=600.0
+    )
+    heartbeat_timeout_s: float = parameter(
+        0.0,
+        "hold when nothing came on heartbeat (std_msgs/Empty) for this long; 0 asks for none",
+        unit="s",
+        low=0.0,
+        high=600.0,
     )
     hold_period_s: float = parameter(
         0.5, "how often a hold is looked at and repeated", unit="s", low=0.01, high=60.0
@@ -98,6 +159,12 @@ class PolicyNodeConfig:
     )
     joint_tolerance_s: float = parameter(
         0.1, "joint states this far from a frame's stamp may go with it", unit="s", low=0, high=10
+    )
+    joint_stamps: str = parameter(
+        "message",
+        "when joint states were measured: as their stamps say, or, for a publisher that leaves "
+        "them zero, as they arrive",
+        choices=("message", "arrival"),
     )
     autostart: bool = parameter(True, "configure and activate without a lifecycle manager")
 

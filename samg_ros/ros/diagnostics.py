@@ -6,12 +6,14 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
+from samg_ros.errors import quoted
 from samg_ros.ros.qos import STATUS
 
 NOT_RECORDING = "not recording"
@@ -38,6 +40,7 @@ class Figures:
         self.counts: Counter[str] = Counter()
         self.facts = dict(facts or {})
         self.warning = ""
+        self.is_error = False  # what the warning tells is one
         self._log = log
         self._whole = whole
         self._lock = threading.Lock()
@@ -78,6 +81,19 @@ class Figures:
                 self._logged_at[kind] = now
         if is_due:
             self._log(message)
+
+    def surviving(self, callback: Callable[..., Any]) -> Callable[..., None]:
+        """A callback that never ends its node: what it raises is counted and told."""
+
+        def call(*given: Any) -> None:
+            try:
+                callback(*given)
+            except Exception as error:
+                text = f"{type(error).__name__}: {quoted(error)}"
+                name = getattr(callback, "__name__", "a callback").strip("_")
+                self.count_error("failed_callbacks", f"{name} failed: {text}")
+
+        return call
 
     def values(self) -> dict[str, object]:
         """Facts, rates and counts as they are now."""
@@ -131,7 +147,8 @@ class Monitor(Figures):
 
 
 def _status(name: str, warning: str, figures: Figures) -> DiagnosticStatus:
-    level = DiagnosticStatus.WARN if warning else DiagnosticStatus.OK
+    grave = DiagnosticStatus.ERROR if figures.is_error else DiagnosticStatus.WARN
+    level = grave if warning else DiagnosticStatus.OK
     return status_message(name, level, warning, figures.values())
 
 

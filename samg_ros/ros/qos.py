@@ -6,12 +6,16 @@ from builtin_interfaces.msg import Time
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 
-def _profile(reliability: ReliabilityPolicy, depth: int) -> QoSProfile:
+def _profile(
+    reliability: ReliabilityPolicy,
+    depth: int,
+    durability: DurabilityPolicy = DurabilityPolicy.VOLATILE,
+) -> QoSProfile:
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=depth,
         reliability=reliability,
-        durability=DurabilityPolicy.VOLATILE,
+        durability=durability,
     )
 
 
@@ -22,6 +26,10 @@ IMAGE_OUT = _profile(ReliabilityPolicy.RELIABLE, 5)
 JOINT_STATES_IN = _profile(ReliabilityPolicy.BEST_EFFORT, 50)
 COMMAND = _profile(ReliabilityPolicy.RELIABLE, 1)
 STATUS = _profile(ReliabilityPolicy.RELIABLE, 50)
+# What a late subscriber has to know too: the last message is kept for it.
+LATCHED = _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.TRANSIENT_LOCAL)
+# An e-stop is heard from whoever offers it: by one of these, or by both.
+ANY_IN = (_profile(ReliabilityPolicy.RELIABLE, 10), _profile(ReliabilityPolicy.BEST_EFFORT, 10))
 
 
 NS_PER_S = 1_000_000_000

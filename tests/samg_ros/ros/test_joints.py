@@ -78,25 +78,19 @@ class TestCommands:
             joints.msg_to_command(state(values=(1, value, 3)), NAMES, "position")
 
 
-class TestPositions:
-    def test_are_picked_by_name(self):
-        msg = state(names=("tail", *NAMES), values=(9, 1, 2, 3))
-        positions = joints.positions_of(msg, ("wrist", "shoulder"))
-        assert positions.dtype == np.float32 and positions.tolist() == [3, 1]
+class TestForeignText:
+    def test_thousands_of_names_are_refused_in_a_short_message(self):
+        with pytest.raises(ConfigError, match="names 20000 joints; 3 are needed") as caught:
+            joints.msg_to_command(
+                state(["x" * 50] * 20_000, values=[0] * 20_000), NAMES, "position"
+            )
+        assert len(str(caught.value)) < 100
 
-    def test_of_no_joints_are_empty(self):
-        assert joints.positions_of(state(), ()).shape == (0,)
-
-    def test_a_missing_joint_is_named(self):
-        with pytest.raises(ConfigError, match=r"lacks the position of ear \(2 in all\)"):
-            joints.positions_of(state(), ("elbow", "ear", "nose"))
-
-    def test_a_name_without_a_position_is_missing(self):
-        """Some drivers publish velocities alone, or fewer positions than names."""
-        with pytest.raises(ConfigError, match="lacks the position of wrist"):
-            joints.positions_of(state(values=(1, 2)), NAMES)
-        with pytest.raises(ConfigError, match=r"shoulder \(3 in all\)"):
-            joints.positions_of(state(mode="velocity"), NAMES)
+    def test_long_names_are_cut(self):
+        names = ["x" * 100_000, "y\n", *"abcdefgh"]
+        with pytest.raises(ConfigError, match="6 more") as caught:
+            joints.msg_to_command(state(names, values=[0] * 10), NAMES, "position")
+        assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("stamp_ns", [0, 1, 999_999_999, 1_000_000_000, STAMP_NS])
