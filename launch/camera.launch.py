@@ -22,6 +22,17 @@ from samg_ros.nodes.launching import (
 )
 from samg_ros.nodes.masker_config import MaskerNodeConfig
 
+# What keeps a real arm safe, besides the policy's own limits.
+SAFETY = (
+    "output",
+    "urdf",
+    "range_share",
+    "max_rate",
+    "max_acceleration",
+    "hold_at",
+    "heartbeat_timeout_s",
+)
+
 
 def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
@@ -51,6 +62,9 @@ def generate_launch_description() -> LaunchDescription:
             ),
             argument(PolicyNodeConfig, "task"),
             argument(PolicyNodeConfig, "crop"),
+            # A real arm moves only after somebody has said so: ~/enable.
+            argument(PolicyNodeConfig, "start_enabled", default_value="false"),
+            *[argument(PolicyNodeConfig, name) for name in SAFETY],
             topic("joint_states", "joint_states", "the robot's joint states, for the policy"),
             topic("joint_command", "joint_command", "where the policy's commands go"),
             *recording_arguments(),
@@ -81,7 +95,7 @@ def nodes(context: LaunchContext) -> list[Node]:
     policy = node(
         context,
         "policy_node",
-        values(PolicyNodeConfig, "task", "policy", "crop"),
+        values(PolicyNodeConfig, "task", "policy", "crop", "start_enabled", *SAFETY),
         remappings=[
             ("image", "/".join(["masker", *cameras[:1], "image"])),
             ("joint_states", LaunchConfiguration("joint_states")),

@@ -4,7 +4,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
-from policies.node.policy_config import PolicyNodeConfig
+from policies.node.policy_config import FRAME_LEAD_S, PolicyNodeConfig
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.nodes.launching import (
     argument,
@@ -72,7 +72,9 @@ def nodes(context: LaunchContext) -> list[Node]:
         node(
             context,
             "policy_node",
-            task | values(PolicyNodeConfig, "policy") | {"use_sim_time": True},
+            task
+            | values(PolicyNodeConfig, "policy")
+            | {"use_sim_time": True, "max_frame_lead_s": FRAME_LEAD_S},
             remappings=[("image", "masker/image")],
             on_exit=required,
         ),

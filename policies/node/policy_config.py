@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from samg_ros.parameters import documented, parameter, validate
 
 OUTPUTS = ("joint_state", "joint_trajectory", "float64_multi_array")
+FRAME_LEAD_S = 2.0
+"""For simulations, whose clock may come after an episode's first frame, 1 s on."""
 _MODES = ("", "position", "velocity", "effort")
 
 

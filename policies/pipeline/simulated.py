@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from policies.node.policy_config import FRAME_LEAD_S
 from policies.pipeline.processes import Processes
 from samg_ros.parameters import documented, parameter, validate
 
@@ -77,7 +78,12 @@ def nodes(config: DemoConfig, folder: Path) -> dict[str, tuple[str, list[str]]]:
         "reference": config.task,
         "device": config.device,
     }
-    policy = {"task": config.task, "policy": config.policy, "use_sim_time": True}
+    policy = {
+        "task": config.task,
+        "policy": config.policy,
+        "use_sim_time": True,
+        "max_frame_lead_s": FRAME_LEAD_S,
+    }
     recorder = {"bag": folder / "bag", "topics": list(recording.RECORDED)}
     to_masker = {"image": recording.RAW, "mask_in": recording.TRUTH}
     return {
