@@ -32,7 +32,11 @@ INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 SOURCES = {
     "bridge": ("sim_bridge/bridge/node.py", "sim_bridge/bridge/output.py"),
     "masker": ("samg_ros/nodes/masker_camera.py",),
-    "policy": ("policies/node/policy_node.py", "samg_ros/ros/joints.py"),
+    "policy": (
+        "policies/node/policy_node.py",
+        "policies/node/supervision.py",
+        "samg_ros/ros/joints.py",
+    ),
     "recorder": ("samg_ros/nodes/recorder_node.py",),
 }
 CALLS = {"create_subscription": "in", "create_publisher": "out", "create_service": "service"}

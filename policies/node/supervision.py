@@ -45,16 +45,13 @@ class Supervision:
         self._told: tuple[str, bool] | None = None
         self.permission = Permission(config.start_enabled)
         self._status = node.create_publisher(DiagnosticStatus, "~/status", qos.LATCHED)
-        for name, serve in (
-            ("enable", self._on_enable),
-            ("disable", self._on_disable),
-            ("e_stop", self._on_e_stop_call),
-        ):
-            node.create_service(SetBool, f"~/{name}", serve)
-        for profile in qos.ANY_IN:
-            node.create_subscription(Bool, "e_stop", self._on_e_stop, profile)
+        node.create_service(SetBool, "~/enable", self._on_enable)
+        node.create_service(SetBool, "~/disable", self._on_disable)
+        node.create_service(SetBool, "~/e_stop", self._on_e_stop_call)
+        node.create_subscription(Bool, "e_stop", self._on_e_stop, qos.RELIABLE_EVENT_IN)
+        node.create_subscription(Bool, "e_stop", self._on_e_stop, qos.EVENT_IN)
         if config.heartbeat_timeout_s:
-            node.create_subscription(Empty, "heartbeat", self._on_heartbeat, qos.ANY_IN[1])
+            node.create_subscription(Empty, "heartbeat", self._on_heartbeat, qos.EVENT_IN)
         if config.urdf == FROM_TOPIC:
             self.permission.hold("description", "holding: no robot_description has come yet")
             node.create_subscription(

@@ -28,8 +28,9 @@ COMMAND = _profile(ReliabilityPolicy.RELIABLE, 1)
 STATUS = _profile(ReliabilityPolicy.RELIABLE, 50)
 # What a late subscriber has to know too: the last message is kept for it.
 LATCHED = _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.TRANSIENT_LOCAL)
-# An e-stop is heard from whoever offers it: by one of these, or by both.
-ANY_IN = (_profile(ReliabilityPolicy.RELIABLE, 10), _profile(ReliabilityPolicy.BEST_EFFORT, 10))
+# An e-stop is heard from whoever offers it, by one of these or by both, and then reliably.
+EVENT_IN = _profile(ReliabilityPolicy.BEST_EFFORT, 10)
+RELIABLE_EVENT_IN = _profile(ReliabilityPolicy.RELIABLE, 10)
 
 
 NS_PER_S = 1_000_000_000

@@ -80,7 +80,7 @@ def test_enable_and_disable(robot: Robot) -> None:
     assert any("disabled: call ~/enable" in m.message for m in told)
 
 
-@pytest.mark.parametrize("profile", qos.ANY_IN, ids=["reliable", "best effort"])
+@pytest.mark.parametrize("profile", [qos.STATUS, qos.EVENT_IN], ids=["reliable", "best effort"])
 def test_the_e_stop_holds_at_once_and_is_latched(robot: Robot, profile: object) -> None:
     call(robot, "enable", True)
     last = robot.commanded(robot.later())
