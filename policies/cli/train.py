@@ -95,7 +95,7 @@ def main(argv: list[str]) -> int:
     def defaults(name: str, cls: type[C], otherwise: C) -> C:
         if not resume or name != kind:
             return otherwise
-        from policies.training.state_file import resumed
+        from policies.training.run import resumed
 
         return resumed(cls, resume)
 

@@ -8,13 +8,19 @@ there. Frames are kept once, as bytes, and stacked when sampled: a transition ta
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from policies.training.run import Writer, arrays_writer, read_arrays
 from samg_ros.errors import ConfigError
+
+_FRAMES_A_FILE = 4096  # 87 MB of 84 px frames before compression
 
 
 @dataclass(frozen=True)
@@ -127,11 +133,24 @@ class Replay:
             discount=self._discount,
         )
 
-    def running(self, environment: int) -> np.ndarray:
-        """The actions of an environment since its last reset: float32 [T, A]."""
-        age = int(self._ages[(self.ticks - 1) % self._rows, environment])
-        ticks = np.arange(self.ticks - age, self.ticks)
-        return self._actions[self._on_device(ticks % self._rows), environment].cpu().numpy()
+    def unsaved(self, saved: Sequence[str]) -> tuple[list[str], dict[str, Writer]]:
+        """What has to be kept on disk: which of the files ``saved`` hold rows that are still
+        there, and what writes the rows since, by the names of new files."""
+        keep = [name for name in saved if _span(name)[1] > self.oldest]
+        start = max([self.oldest, *(_span(name)[1] for name in keep)])
+        size = max(1, _FRAMES_A_FILE // self.environments)
+        ends = [*range(start + size, self.ticks, size), self.ticks] if start < self.ticks else []
+        return keep, {
+            f"replay_{first:012d}_{end:012d}.npz": partial(self._write, first, end)
+            for first, end in zip([start, *ends], ends, strict=False)
+        }
+
+    def restore_file(self, path: Path) -> None:
+        """Put back what a file of :meth:`unsaved` holds; its rows become the last ones."""
+        self.restore(_span(path.name)[0], Rows(**read_arrays(path)))
+
+    def _write(self, first: int, end: int, path: Path) -> None:
+        arrays_writer(asdict(self.rows(first, end)))(path)
 
     def rows(self, start: int, stop: int) -> Rows:
         """A copy of rows ``start`` to ``stop``, which must be there, counted as :attr:`ticks`."""
@@ -178,6 +197,12 @@ class Replay:
 
     def _on_device(self, index: np.ndarray) -> Tensor:
         return torch.from_numpy(index).to(self._device, non_blocking=True)
+
+
+def _span(name: str) -> tuple[int, int]:
+    """First row of a file, and the row after its last."""
+    _, first, end = Path(name).stem.split("_")
+    return int(first), int(end)
 
 
 def _check_memory(needed: int, device: torch.device) -> None:

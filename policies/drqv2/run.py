@@ -9,21 +9,20 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 
 from policies.base import policy_spec
 from policies.drqv2.config import DrQV2Config
 from policies.drqv2.policy import DrQV2Policy
-from policies.drqv2.training import DrQV2Training, TrainingStore
+from policies.drqv2.training import DrQV2Training
 from policies.pictures import BatchPictures, SamgPictures, WorkerPictures
 from policies.rollout import EpisodeResults, evaluate_batch
 from policies.training import EVALUATION_SEEDS, VALIDATION_SEEDS
-from policies.training.curves import Curves, plot_curves, read_curves
-from policies.training.state_file import NOT_TOLD, check_resumed
+from policies.training.curves import Curves, read_curves
+from policies.training.run import Kind, TrainingRun
 from samg_ros.errors import ConfigError
-from samg_ros.io.checkpoint import TrainingRecord
-from samg_ros.io.run_folder import RunFolder, command_line, package_version, read_config
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.masker import build_masker
 from samg_ros.masking.reference import Reference, find_reference
@@ -44,55 +43,52 @@ _PLOTTED = (
 )
 
 
+KIND = Kind("drqv2", 3, may_change=("frames",))
+
+
 class DrQV2Run:
-    """One training in its folder.
+    """One training in its folder; one that was broken off is gone on with.
 
     :param report: called with the frames so far and a line about them.
+    :raises CheckpointError: a file of its state is missing or torn.
+    :raises ConfigError: it is past the frames that are asked for now.
     """
 
     def __init__(
         self,
-        task_name: str,
+        run: TrainingRun,
         config: DrQV2Config,
-        folder: RunFolder,
         training: DrQV2Training,
         scenes: VectorScenes,
         pictures: BatchPictures,
         report: Report,
     ) -> None:
-        self._task_name, self._config, self._folder = task_name, config, folder
+        self._run, self._config = run, config
         self._training, self._scenes, self._pictures = training, scenes, pictures
         self._report = report
-        self._store = TrainingStore(folder.path)
-        self._checkpoint = folder.path / f"{task_name}.safetensors"
+        self._checkpoint = run.path / f"{run.task}.safetensors"
         self._best: tuple[float, float] | None = None  # see score_of
         self._curves_at = 0
-        self._started, self._started_at = time.monotonic(), 0
-        self._elapsed_before_s = 0.0
+        if run.state:
+            self._go_back(run.state)
+        self._started, self._started_at = time.monotonic(), training.frames
 
-    def resume(self) -> None:
-        """Go back to the last checkpoint.
-
-        :raises CheckpointError: there is none, or it is torn.
-        :raises ConfigError: the run is past the frames that are asked for now.
-        """
-        state = self._store.load()
-        self._training.load_state_dict(state["training"])
-        self._check_frames(self._training.frames)
-        self._store.load_replay(self._training.replay)
-        self._training.rewind()
+    def _go_back(self, state: dict[str, Any]) -> None:
+        """To the last checkpoint."""
+        training, config = self._training, self._config
+        training.load_state_dict(state["training"])
+        # A run ends a little past its frames where a step of all environments is more than one.
+        if config.frames < min(training.frames, state["frames_asked"]):
+            raise ConfigError(
+                f"{self._run.path}: trained for {training.frames} frames already, --frames asks "
+                f"for {config.frames}: give as many or more"
+            )
+        for name in self._run.files:
+            self._run.read(name, training.replay.restore_file)
         self._best, self._curves_at = state["best"], state["curves_at"]
         self._pictures.frames, self._pictures.lost = state["pictures"]
-        self._elapsed_before_s = state["elapsed_s"]
-        self._started_at = self._training.frames
-
-    def _check_frames(self, done: int) -> None:
-        # A run ends a little past its frames where a step of all environments is more than one.
-        if self._config.frames < min(done, read_config(self._folder.path)["settings"]["frames"]):
-            raise ConfigError(
-                f"{self._folder.path}: trained for {done} frames already, --frames asks for "
-                f"{self._config.frames}: give as many or more"
-            )
+        if not training.finished:
+            self._run.note_config()
 
     def to_the_end(self) -> Path:
         """Train what is left, then score. :return: the best agent's checkpoint.
@@ -100,13 +96,13 @@ class DrQV2Run:
         A run that was scored already stays as it is.
         """
         training = self._training
-        if training.finished and self._folder.results().get("frames") == training.frames:
+        if training.finished and self._run.results().get("frames") == training.frames:
             self._report(training.frames, "nothing is left to train")
             return self._checkpoint
         replay_gb = training.replay.nbytes / 1e9
         self._report(training.frames, f"replay: {replay_gb:.2f} GB when full")
         curves = Curves(
-            self._folder.path,
+            self._run.path,
             tensorboard=self._config.tensorboard,
             position=self._curves_at,
             frames=training.frames,
@@ -140,7 +136,7 @@ class DrQV2Run:
     def _log(self, curves: Curves) -> None:
         frames, losses = self._training.frames, self._training.losses()
         if losses:
-            stddev = self._config.stddev(self._training.progress.steps)
+            stddev = self._config.stddev(self._training.steps)
             curves.record("update", frames, stddev=stddev, **losses)
         if self._config.mask == "samg":
             share = self._pictures.lost / max(self._pictures.frames, 1)
@@ -152,33 +148,31 @@ class DrQV2Run:
         """Score the agent as it is; the best so far is what the checkpoint holds."""
         seeds = VALIDATION_SEEDS[: self._config.evaluation_episodes]
         results = self._play(seeds)
-        self._training.rewind()
+        self._training.begin_anew()
         frames, score = self._training.frames, score_of(results)
         success = {"success": results.success_rate} if _has_success(results) else {}
         curves.record("evaluation", frames, episode_return=results.mean_return, **success)
         if self._best is None or score > self._best:
             self._best = score
-            self._policy().save(self._checkpoint, self._record({}))
+            self._policy().save(self._checkpoint, self._run.record({}))
         told = f"evaluation: return {results.mean_return:.1f}"
         told += f", success {results.success_rate:.2f}" if success else ""
         self._report(frames, f"{told}, {self._rate():.3g} frames/s")
 
     def _save(self, curves: Curves) -> None:
-        self._store.save(
-            {
-                "task": self._task_name,
-                "training": self._training.state_dict(),
-                "best": self._best,
-                "pictures": [self._pictures.frames, self._pictures.lost],
-                "curves_at": curves.position,
-                "elapsed_s": self._elapsed_s(),
-            },
-            self._training.replay,
-        )
+        keep, write = self._training.replay.unsaved(self._run.files)
+        state = {
+            "training": self._training.state_dict(),
+            "frames_asked": self._config.frames,
+            "best": self._best,
+            "pictures": [self._pictures.frames, self._pictures.lost],
+            "curves_at": curves.position,
+        }
+        self._run.save(state, write, keep)
 
     def _score(self) -> Path:
         """Score the best agent on the seeds that nothing was chosen on; write the results."""
-        best = DrQV2Policy.load(self._checkpoint, self._task_name)
+        best = DrQV2Policy.load(self._checkpoint, self._run.task)
         self._training.agent.net.load_state_dict(best.network.state_dict())
         results = self._play(EVALUATION_SEEDS[: self._config.score_episodes])
         scores = {}
@@ -186,26 +180,19 @@ class DrQV2Run:
             scores[f"{self._config.mask}_return"] = results.mean_return
         if _has_success(results):
             scores[self._config.mask] = results.success_rate
-        record = self._record(scores)
+        record = self._run.record(scores)
         best.save(self._checkpoint, record)
-        self._folder.write_results(
-            {
-                "record": asdict(record),
-                "episodes": asdict(results)["episodes"],
-                "frames": self._training.frames,
-                "frames_per_s": round(self._training.frames / self._elapsed_s(), 1),
-                "replay_bytes": self._training.replay.nbytes,
-            }
-        )
-        curves = read_curves(self._folder.path)
+        frames = self._training.frames
+        told = {
+            **asdict(results),
+            "frames": frames,
+            "frames_per_s": round(frames / self._run.duration_s, 1),
+            "replay_bytes": self._training.replay.nbytes,
+        }
+        curves = read_curves(self._run.path)
         shown = {name: curves[name][1] for name in _PLOTTED if name in curves}
-        plot_curves(
-            self._folder.path / "curve.png",
-            f"{self._task_name}: DrQ-v2, masks: {self._config.mask}",
-            shown,
-            xlabel="frames",
-            at={name: curves[name][0] for name in shown},
-        )
+        at = {name: curves[name][0] for name in shown}
+        self._run.finish(record, told, shown, xlabel="frames", at=at)
         return self._checkpoint
 
     def _play(self, seeds: range) -> EpisodeResults:
@@ -221,18 +208,6 @@ class DrQV2Run:
         )
         return DrQV2Policy(spec, self._training.agent.net)
 
-    def _record(self, scores: dict[str, float]) -> TrainingRecord:
-        return TrainingRecord(
-            command=_command(self._task_name, self._config),
-            seed=self._config.seed,
-            duration_s=round(self._elapsed_s(), 1),
-            scores=scores,
-            version=package_version(),
-        )
-
-    def _elapsed_s(self) -> float:
-        return self._elapsed_before_s + time.monotonic() - self._started
-
     def _rate(self) -> float:
         """Frames a second since this process began to train."""
         return (self._training.frames - self._started_at) / (time.monotonic() - self._started)
@@ -247,10 +222,6 @@ def score_of(results: EpisodeResults) -> tuple[float, float]:
 
 def _has_success(results: EpisodeResults) -> bool:
     return any(episode.success is not None for episode in results.episodes)
-
-
-MAY_CHANGE = ("frames",)
-"""What a resumed run may be told anew."""
 
 
 def train_drqv2(
@@ -271,9 +242,7 @@ def train_drqv2(
     """
     if make_scene is None:
         tasks.get(task_name)  # an unknown name is told before anything is started
-    check_resumed(config, MAY_CHANGE)
-    if config.resume:
-        TrainingStore(config.resume).load(task_name)  # is it there, and this task's?
+    run = TrainingRun(KIND, task_name, config, f"{task_name}_drqv2_{config.mask}")
     device = choose_device(config.device)
     pictures, side = _pictures(task_name, config)
     # SAM-G masks in this process, for all environments at once; else the workers do it.
@@ -285,25 +254,8 @@ def train_drqv2(
     ):
         training = DrQV2Training(scenes, pictures, config, device)
         # Last, so that a run that cannot begin leaves no folder.
-        with _folder(task_name, config) as folder:
-            run = DrQV2Run(task_name, config, folder, training, scenes, pictures, report)
-            if config.resume:
-                run.resume()
-                if not training.finished:
-                    folder.write_settings(config)
-            return run.to_the_end()
-
-
-def _folder(task_name: str, config: DrQV2Config) -> RunFolder:
-    if config.resume:
-        return RunFolder.existing(config.resume)
-    return RunFolder.new(
-        config.runs, f"{task_name}_drqv2_{config.mask}", config, _command(task_name, config)
-    )
-
-
-def _command(task_name: str, config: DrQV2Config) -> str:
-    return command_line(f"samg train drqv2 {task_name}", config, NOT_TOLD)
+        with run:
+            return DrQV2Run(run, config, training, scenes, pictures, report).to_the_end()
 
 
 def _pictures(task_name: str, config: DrQV2Config) -> tuple[BatchPictures, int]:

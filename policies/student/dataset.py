@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,26 @@ class Episode:
     states: np.ndarray
     labels: np.ndarray
     success: bool
+
+
+_ARRAYS = ("frames", "joints", "states", "labels")
+
+
+def pack(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
+    """Episodes one after the other, as they are kept on disk."""
+    arrays = {name: np.concatenate([getattr(e, name) for e in episodes]) for name in _ARRAYS}
+    arrays["lengths"] = np.array([len(episode.labels) for episode in episodes])
+    return arrays | {"successes": np.array([episode.success for episode in episodes])}
+
+
+def unpack(arrays: Mapping[str, np.ndarray]) -> list[Episode]:
+    """What :func:`pack` was given."""
+    ends = np.cumsum(arrays["lengths"])[:-1]
+    parts = {name: np.split(arrays[name], ends) for name in _ARRAYS}
+    return [
+        Episode(**{name: of_all[i] for name, of_all in parts.items()}, success=bool(success))
+        for i, success in enumerate(arrays["successes"])
+    ]
 
 
 @dataclass(frozen=True)

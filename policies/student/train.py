@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from policies.base import policy_spec
 from policies.rollout import EpisodeResults, evaluate, evaluate_states
 from policies.student.config import StudentConfig
-from policies.student.dagger import StudentStore, StudentTraining
+from policies.student.dagger import KIND, StudentTraining
 from policies.student.policy import JointOffsets, StudentPolicy
 from policies.training import EVALUATION_SEEDS
-from policies.training.curves import plot_curves
-from policies.training.state_file import NOT_TOLD, check_resumed
-from samg_ros.io.checkpoint import TrainingRecord, load_checkpoint
-from samg_ros.io.run_folder import RunFolder, command_line, package_version
+from policies.training.run import TrainingRun
 from samg_ros.machine import single_thread
-from samg_ros.robot import PolicySpec
 from sim_bridge.experts.state import StateTeacher, Teacher, shipped_teacher
 from sim_bridge.perturbations.grammar import Perturbation, make_perturbation
 from sim_bridge.scenes.scene import Scene, world_of
 from sim_bridge.scenes.views import MASK_SOURCES, make_mask_source
-from sim_bridge.task import CAMERA_SIZE, Task, TaskSpec, make_task, tasks
+from sim_bridge.task import CAMERA_SIZE, Task, make_task, tasks
 
 TEACHER = "teacher"
 CLEAN = "_clean"
@@ -81,28 +77,37 @@ def train_student(
     :raises SimulationError: the simulator cannot start.
     """
     tasks.get(task_name)  # an unknown name is told before anything is started
-    check_resumed(config)
+    name = student_name(task_name, config.mask)
+    run = TrainingRun(KIND, task_name, config, f"{name}_student")
     path = config.teacher
     teacher = StateTeacher.load(path, task_name) if path else shipped_teacher(task_name)
     # Now, not after the training: it may be missing.
     held_out = make_perturbation("photos", task_name)
     if config.offsets:
-        JointOffsets.check(_spec(world_of(task_name)))
+        spec = policy_spec(world_of(task_name), image_size=CAMERA_SIZE, frame_stack=1)
+        JointOffsets.check(spec)
     # Last, so that a run that cannot begin leaves no folder.
-    with _folder(task_name, config) as run, single_thread():
-        store = StudentStore(run.path, task_name)
-        checkpoint, losses = _train(task_name, teacher, config, run, store, report)
+    with run, single_thread():
+        checkpoint = run.path / f"{name}.safetensors"
+        size = config.camera_size
+        with closing(make_task(task_name, height=size, width=size)) as task:
+            training = StudentTraining(run, task, teacher, config)
+
+            def after_round(round_: int, line: str) -> None:
+                training.policy.save(checkpoint, run.record({}))
+                report(round_, line)
+
+            losses = training.rounds(after_round)
+        training.policy.save(checkpoint, run.record({}))
         with closing(make_task(task_name, height=CAMERA_SIZE, width=CAMERA_SIZE)) as task:
             # As it is kept, not as it was trained: the file is what is shipped.
             policy = StudentPolicy.load(checkpoint, task_name)
             results = score(policy, teacher, task, held_out, config.evaluation_episodes)
-        record = replace(load_checkpoint(checkpoint).record, scores=figures(results))
+        record = run.record(figures(results))
         policy.save(checkpoint, record)
         episodes = {name: asdict(result)["episodes"] for name, result in results.items()}
-        run.write_results({"record": asdict(record), "episodes": episodes})
-        title = f"{student_name(task_name, config.mask)}: student"
-        plot_curves(run.path / "curve.png", title, losses, xlabel="DAgger iteration")
-        store.clear()
+        run.finish(record, {"episodes": episodes}, losses, xlabel="DAgger iteration")
+        run.forget()
     return checkpoint
 
 
@@ -110,52 +115,3 @@ def student_name(task: str, mask: str) -> str:
     """What a student's checkpoint is called: TASK, or TASK_raw and TASK_black for its twins."""
     suffix = {"targets": "", "none": "_raw", "black": "_black"}[mask]
     return task + suffix
-
-
-def _folder(task_name: str, config: StudentConfig) -> RunFolder:
-    if config.resume:
-        return RunFolder.existing(config.resume)
-    name = f"{student_name(task_name, config.mask)}_student"
-    return RunFolder.new(config.runs, name, config, _command(task_name, config))
-
-
-def _train(
-    task_name: str,
-    teacher: Teacher,
-    config: StudentConfig,
-    run: RunFolder,
-    store: StudentStore,
-    report: Callable[[int, str], None],
-) -> tuple[Path, dict[str, list[float]]]:
-    """:return: the checkpoint, which is not scored yet, and the curves."""
-    checkpoint = run.path / f"{student_name(task_name, config.mask)}.safetensors"
-
-    def after_round(round_: int, line: str) -> None:
-        training.policy.save(checkpoint, _record(task_name, config, training.duration_s))
-        report(round_, line)
-
-    size = config.camera_size
-    with closing(make_task(task_name, height=size, width=size)) as task:
-        training = StudentTraining(task, teacher, config, store, resume=bool(config.resume))
-        losses = training.run(after_round)
-    training.policy.save(checkpoint, _record(task_name, config, training.duration_s))
-    return checkpoint, losses
-
-
-def _spec(task: TaskSpec) -> PolicySpec:
-    return policy_spec(task, image_size=CAMERA_SIZE, frame_stack=1)
-
-
-def _command(task_name: str, config: StudentConfig) -> str:
-    return command_line(f"samg train student {task_name}", config, NOT_TOLD)
-
-
-def _record(task_name: str, config: StudentConfig, duration_s: float) -> TrainingRecord:
-    """Of a training that is not scored yet."""
-    return TrainingRecord(
-        command=_command(task_name, config),
-        seed=config.seed,
-        duration_s=round(duration_s, 1),
-        scores={},
-        version=package_version(),
-    )

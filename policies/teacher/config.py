@@ -7,9 +7,6 @@ from pathlib import Path
 
 from samg_ros.parameters import documented, parameter, validate
 
-MAY_CHANGE = ("sac.rounds", "sac.stop_at")
-"""What a resumed run may be told anew."""
-
 
 @documented
 @dataclass(frozen=True)
@@ -69,12 +66,6 @@ class SacConfig:
     discount: float = parameter(0.99, "discount of a control step", low=0, high=1)
     target_tau: float = parameter(
         0.01, "share of the critic that its target takes over a gradient step", low=0, high=1
-    )
-    average_decay: float = parameter(
-        0.999,
-        "decay a gradient step of the running average of weights, which is what is kept",
-        low=0,
-        high=0.999999,
     )
     reference_share: float = parameter(
         0.0,

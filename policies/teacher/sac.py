@@ -3,25 +3,30 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from policies.base import policy_spec
 from policies.rollout import evaluate_states
 from policies.teacher.config import SacConfig
-from policies.teacher.store import SacProgress, SacStore, StoredSac
 from policies.training import VALIDATION_SEEDS, training_seed
-from samg_ros.errors import ConfigError
+from policies.training.run import UNREADABLE, Kind, TrainingRun, load_state
+from samg_ros.errors import CheckpointError, ConfigError
 from sim_bridge.experts.state import Normalizer, StateNet, StateNetConfig, StateTeacher
 from sim_bridge.task import CAMERA_SIZE, Task, TaskSpec
 
 if TYPE_CHECKING:
-    from policies.teacher.fast_sac import FastSAC
+    from stable_baselines3 import SAC
 
+    from policies.teacher.env import StateEnv
+
+KIND = Kind("teacher", 5, may_change=("sac.rounds", "sac.stop_at"))
 
 _START_TEMPERATURE = "auto_0.1"  # learned from here; rewards are at most 2 a control step
 _STEPS_AT_ONCE = 10  # driven, then learned: going back and forth costs time
@@ -31,63 +36,131 @@ _MOST_TRANSITIONS = 1_000_000
 
 
 def learn(
+    run: TrainingRun,
     make: Callable[[], Task],
     config: SacConfig,
-    seed: int,
-    store: SacStore,
     report: Callable[[int, str], None],
-    *,
-    resume: bool = False,
-    start: StoredSac | None = None,
-) -> tuple[StateTeacher, SacProgress]:
+    start: Path | None = None,
+) -> tuple[StateTeacher, list[float]]:
     """Train until ``config.rounds`` are done or ``config.stop_at`` is reached.
 
-    The state is stored after every round. Going on from it gives what a run that was never
-    broken off gives, on the same machine.
+    The state is kept after every round, replay included.
 
+    :param run: keeps it; one that was broken off is gone on with, from its last round.
     :param make: builds the task; called twice, since validation must not disturb training.
-    :param store: where the state is kept. :param resume: go on with the state that lies there.
-    :param start: the networks to begin with, where not those of the seed.
+    :param start: folder of a run whose networks are the start, and not those of the seed.
     :param report: called after every round with its number, from 1, and a line about it.
-    :return: the best round's teacher, and what the rounds scored.
-    :raises CheckpointError: there is no state to go on with.
+    :return: the best round's teacher, and every round's mean validation return.
+    :raises CheckpointError: a file of the state, or ``start``, cannot be used.
     :raises ConfigError: stable-baselines3 is not installed.
     """
-    stored = store.load() if resume else None
-    progress = stored.progress if stored else SacProgress()
-    before, begun = progress.duration_s, time.monotonic()
-    training, validation = make(), make()
-    try:
-        known = stored or start
-        normalizer = known.normalizer if known else _measure(training, seed)
-        episode = len(progress.returns) * config.episodes
-        rounds = max(config.rounds, len(progress.returns))
-        model = _make_model(training, normalizer, replace(config, rounds=rounds), seed, episode)
-        if stored:
-            stored.restore(model)
-        elif start:
-            start.restore_networks(model)
-        steps = config.episodes * training.spec.episode_steps
+    with closing(make()) as training, closing(make()) as validation:
+        state = run.state or {"returns": [], "best": {}}
+        returns, best = state["returns"], state["best"]
+        known = run.state or (load_state(start, KIND)["state"] if start else None)
+        normalizer = _normalizer(known) if known else _measure(training, run.config.seed)
+        model = _make_model(run, training, normalizer, config, len(returns))
+        if start and known and not run.state:
+            _take_networks(model, start / "state" / f"sac_{len(known['returns'])}.zip")
         seeds = VALIDATION_SEEDS[: config.evaluation_episodes]
-        while not _finished(progress, config):
+        steps = config.episodes * training.spec.episode_steps
+        while len(returns) < config.rounds and max(returns, default=-np.inf) < config.stop_at:
             model.learn(steps, reset_num_timesteps=False)
-            teacher = _as_teacher(model, normalizer, training.spec, config)
-            score = evaluate_states(teacher.label, validation, seeds).mean_return
-            progress.add(score, teacher.network.state_dict())
-            progress.duration_s = before + time.monotonic() - begun
-            store.save(model, progress, normalizer)
-            done = len(progress.returns)
-            report(done, f"{done * steps} steps, return {score:.0f}, best {progress.best:.0f}")
-        teacher = _as_teacher(model, normalizer, training.spec, config)
-        teacher.network.load_state_dict(progress.weights)
-    finally:
-        training.close()
-        validation.close()
-    return teacher, progress
+            teacher = as_teacher(model, normalizer, training.spec)
+            returns.append(evaluate_states(teacher.label, validation, seeds).mean_return)
+            if returns[-1] == max(returns):
+                best = teacher.network.state_dict()
+            done = len(returns)
+            run.save(
+                {"returns": returns, "best": best, "normalizer": asdict(normalizer)},
+                {f"sac_{done}.zip": model.save, f"replay_{done}.pkl": model.save_replay_buffer},
+            )
+            scored = f"return {returns[-1]:.0f}, best {max(returns):.0f}"
+            report(done, f"{done * steps} steps, {scored}")
+        teacher = as_teacher(model, normalizer, training.spec)
+        teacher.network.load_state_dict(best)
+    return teacher, returns
 
 
-def _finished(progress: SacProgress, config: SacConfig) -> bool:
-    return len(progress.returns) >= config.rounds or progress.best >= config.stop_at
+def as_teacher(model: SAC, normalizer: Normalizer, spec: TaskSpec) -> StateTeacher:
+    """The actor's mean action as a teacher; its weights are copied."""
+    actor: Any = model.actor
+    size, hidden = actor.latent_pi[0].in_features, actor.latent_pi[0].out_features
+    network = StateNet(StateNetConfig(size, spec.action_size, hidden, "relu", True))
+    layers = (actor.latent_pi[0], actor.latent_pi[2], actor.mu)
+    with torch.no_grad():
+        for ours, theirs in zip(list(network.body)[::2], layers, strict=True):
+            ours.load_state_dict(theirs.state_dict())
+    return StateTeacher(
+        policy_spec(spec, image_size=CAMERA_SIZE, frame_stack=1), normalizer, network
+    )
+
+
+def _make_model(
+    run: TrainingRun, task: Task, normalizer: Normalizer, config: SacConfig, done: int
+) -> SAC:
+    """A new one, or what the run kept after ``done`` rounds."""
+    try:
+        from stable_baselines3 import SAC
+        from stable_baselines3.common.logger import Logger
+
+        from policies.teacher.env import StateEnv
+    except ImportError as error:
+        raise ConfigError(
+            f"learning from rewards needs {error.name}: pip install 'samg_ros[train]'"
+        ) from error
+    env = StateEnv(task, normalizer, run.config.seed, config, done * config.episodes)
+    # A resumed run must not draw the same noise again.
+    seed = int(np.random.SeedSequence([run.config.seed, done]).generate_state(1)[0])
+    if run.state:
+        model = _read_model(run, env, seed, done)
+    else:
+        steps = config.rounds * config.episodes * task.spec.episode_steps
+        model = SAC(
+            "MlpPolicy",
+            env,
+            learning_rate=config.learning_rate,
+            buffer_size=min(steps, _MOST_TRANSITIONS),
+            learning_starts=config.warm_up,
+            train_freq=_STEPS_AT_ONCE,
+            gradient_steps=_STEPS_AT_ONCE,
+            batch_size=config.batch_size,
+            tau=config.target_tau,
+            gamma=config.discount,
+            n_steps=config.n_step,
+            ent_coef=_START_TEMPERATURE,
+            # The fused Adam is one call instead of ten a tensor: faster on one core.
+            policy_kwargs={"net_arch": [config.hidden] * 2, "optimizer_kwargs": {"fused": True}},
+            seed=seed,
+            device="cpu",
+        )
+    # Its own default logs nothing either, but leaves an empty folder in /tmp.
+    model.set_logger(Logger(folder=None, output_formats=[]))
+    return model
+
+
+def _read_model(run: TrainingRun, env: StateEnv, seed: int, done: int) -> SAC:
+    """Model and replay as stable-baselines3 keeps them, which are pickles: a run's folder is as
+    trustworthy as whoever made it."""
+    from stable_baselines3 import SAC
+
+    options: dict[str, Any] = {"device": "cpu", "seed": seed, "replay_buffer_class": None}
+    model = run.read(f"sac_{done}.zip", lambda path: SAC.load(path, env, **options))
+    run.read(f"replay_{done}.pkl", model.load_replay_buffer)
+    buffer = model.replay_buffer
+    buffer.timeouts[buffer.pos - 1] = True  # the episode of the last step does not go on
+    return model
+
+
+def _take_networks(model: SAC, file: Path) -> None:
+    try:
+        model.set_parameters(str(file), device="cpu")  # weights alone: nothing is unpickled
+    except UNREADABLE as error:
+        raise CheckpointError(f"{file}: of another task or network ({error})") from error
+
+
+def _normalizer(state: dict[str, Any]) -> Normalizer:
+    return Normalizer(**{name: tuple(values) for name, values in state["normalizer"].items()})
 
 
 def _measure(task: Task, seed: int) -> Normalizer:
@@ -101,51 +174,3 @@ def _measure(task: Task, seed: int) -> Normalizer:
             action = rng.uniform(-1, 1, task.spec.action_size)
             result = task.step(task.spec.action_to_command(action))
     return Normalizer.fit(np.stack(states), _STATE_STD_FLOOR)
-
-
-def _make_model(
-    task: Task, normalizer: Normalizer, config: SacConfig, seed: int, episode: int
-) -> FastSAC:
-    try:
-        from policies.teacher.env import StateEnv
-        from policies.teacher.fast_sac import FastSAC
-    except ImportError as error:
-        raise ConfigError(
-            f"learning from rewards needs {error.name}: pip install 'samg_ros[train]'"
-        ) from error
-    steps = config.rounds * config.episodes * task.spec.episode_steps
-    return FastSAC(
-        "MlpPolicy",
-        StateEnv(task, normalizer, seed, config, episode),
-        learning_rate=config.learning_rate,
-        buffer_size=min(steps, _MOST_TRANSITIONS),
-        learning_starts=config.warm_up,
-        train_freq=_STEPS_AT_ONCE,
-        gradient_steps=_STEPS_AT_ONCE,
-        batch_size=config.batch_size,
-        tau=config.target_tau,
-        gamma=config.discount,
-        n_steps=config.n_step,
-        average_decay=config.average_decay,
-        ent_coef=_START_TEMPERATURE,
-        # The fused Adam is one call instead of ten a tensor: a tenth of the time on one core.
-        policy_kwargs={"net_arch": [config.hidden] * 2, "optimizer_kwargs": {"fused": True}},
-        seed=seed,
-        device="cpu",
-    )
-
-
-def _as_teacher(
-    model: FastSAC, normalizer: Normalizer, spec: TaskSpec, config: SacConfig
-) -> StateTeacher:
-    """The averaged actor's mean as a teacher; its weights are copied."""
-    size = len(normalizer.mean)
-    network = StateNet(StateNetConfig(size, spec.action_size, config.hidden, "relu", True))
-    ours = network.state_dict()
-    for layer, name in (("body.0", "latent_pi.0"), ("body.2", "latent_pi.2"), ("body.4", "mu")):
-        for kind in ("weight", "bias"):
-            ours[f"{layer}.{kind}"] = model.average[f"{name}.{kind}"].clone()
-    network.load_state_dict(ours)
-    return StateTeacher(
-        policy_spec(spec, image_size=CAMERA_SIZE, frame_stack=1), normalizer, network
-    )

@@ -23,7 +23,7 @@ from policies.student.learner import StudentLearner
 from policies.teacher.config import ImitationConfig, TeacherConfig
 from policies.teacher.train import train_teacher
 from policies.training import EVALUATION_SEEDS, VALIDATION_SEEDS, training_seed
-from policies.training.state_file import NOT_TOLD, resumed
+from policies.training.run import NOT_TOLD, resumed
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.io.run_folder import command_line
 from samg_ros.machine import single_thread
@@ -213,7 +213,7 @@ def test_teacher_training_leaves_a_run_folder(tmp_path: Path) -> None:
     first, last = (float(line.split()[1].rstrip(",")) for line in lines)
     assert last < first
     assert StateTeacher.load(path, TASK).spec.task == TASK
-    with pytest.raises(CheckpointError, match="imitated an expert"):
+    with pytest.raises(CheckpointError, match="nothing left to do"):
         train_teacher(TASK, resumed(TeacherConfig, path.parent), lambda *_: None)
 
 

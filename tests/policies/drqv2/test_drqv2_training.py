@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,24 +14,25 @@ import numpy as np
 import pytest
 import torch
 from drqv2_fixtures import BlockTask, block_scene, random_return, smoke_config
+from training_fixtures import kill
 
 from policies.drqv2.config import DrQV2Config
-from policies.drqv2.policy import DrQV2Policy
-from policies.drqv2.run import train_drqv2
+from policies.drqv2.replay import Replay
+from policies.drqv2.run import KIND, train_drqv2
 from policies.drqv2.training import DrQV2Training
 from policies.pictures import WorkerPictures
 from policies.registry import load_policy
 from policies.rollout import evaluate
 from policies.training import EVALUATION_SEEDS
-from policies.training.curves import FILE, read_curves
-from policies.training.state_file import resumed
+from policies.training.curves import FILE as CURVES
+from policies.training.curves import read_curves
+from policies.training.run import load_state, resumed
 from samg_ros.errors import CheckpointError, ConfigError
 from sim_bridge.scenes.vector import VectorScenes
 from sim_bridge.scenes.views import WorkerView, make_mask_source
 from sim_bridge.task import TaskSpec
 
 TASK = "toy_block"
-TESTS = Path(__file__).parents[2]
 
 # Trains with the configuration that smoke_config gives, and kills itself at frame 500, between
 # two checkpoints, in the middle of its episodes. Tells its workers' process ids before.
@@ -43,7 +40,8 @@ KILLED = """
 import multiprocessing, os, signal, sys
 from pathlib import Path
 from drqv2_fixtures import block_scene, smoke_config
-from policies.drqv2.run import train_drqv2
+from policies.drqv2.replay import Replay
+from policies.drqv2.run import KIND, train_drqv2
 
 def report(frames, line):
     if frames >= 500:
@@ -93,34 +91,68 @@ def test_it_learns(tmp_path: Path) -> None:
     assert losses == sorted(losses, reverse=True) and losses[-1] == pytest.approx(0.1)
 
 
-def test_killed_and_resumed_equals_uninterrupted(whole: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    path = os.pathsep.join([str(TESTS / "fixtures"), str(TESTS.parent)])
-    environment = os.environ | {"PYTHONPATH": path}
-    killed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    workers = [int(pid) for pid in killed.stdout.split()]
+def test_killed_and_resumed_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
+    folder, printed = kill(KILLED, tmp_path)
+    workers = [int(pid) for pid in printed.split()]
     assert len(workers) == 2
     wait_for_the_end_of(workers)
-    (folder,) = tmp_path.iterdir()
-    torn = (folder / FILE).read_bytes()
-    expected = (whole / FILE).read_bytes()
-    assert torn != expected
+    kept = load_state(folder, KIND, TASK)
+    at = 2 * kept["state"]["training"]["steps"]
+    assert 330 <= at < 500 and kept["state"]["training"]["updates"] == (at - 84) / 4  # a step later
     # What a crash might leave: half a line, and rows that no checkpoint knows of.
-    (folder / FILE).write_bytes(torn + b'{"kind": "upd')
-    (folder / "replay" / "000000009999.npz").write_bytes(b"torn")
+    told = (folder / CURVES).read_bytes()
+    (folder / CURVES).write_bytes(told + b'{"kind": "upd')
+    stray = folder / "state" / "replay_000000009999_000000010000.npz"
+    stray.write_bytes(b"torn")
 
-    assert train(resumed(DrQV2Config, folder)) == folder
-    assert (folder / FILE).read_bytes() == expected
-    assert not (folder / "replay" / "000000009999.npz").exists()
-    ours, theirs = (DrQV2Policy.load(f / f"{TASK}.safetensors") for f in (folder, whole))
-    for name, tensor in ours.network.state_dict().items():
-        assert torch.equal(tensor, theirs.network.state_dict()[name]), name
-    ours, theirs = (json.loads((f / "results.json").read_text()) for f in (folder, whole))
-    assert ours["episodes"] == theirs["episodes"]
-    assert ours["record"]["command"] == theirs["record"]["command"]
-    last, same = (torch.load(f / "training.pt", weights_only=True) for f in (folder, whole))
-    assert last["training"]["rng"] == same["training"]["rng"]
+    lines: list[str] = []
+    assert train(resumed(DrQV2Config, folder), lines) == folder
+    assert not stray.exists()
+    before = told[: kept["state"]["curves_at"]]
+    assert (folder / CURVES).read_bytes().startswith(before)
+    curves = read_curves(folder)
+    # The same budget, each point once; the killed process's after its checkpoint are forgotten.
+    assert curves["evaluation/episode_return"][0] == [252, 500, 700]
+    assert curves["update/value"][0] == [100, 200, 300, 400, 500, 600, 700]
+    state = load_state(folder, KIND, TASK)["state"]
+    assert state["training"]["steps"] == 350
+    assert state["training"]["updates"] == (700 - 84) // 4
+    optimizer = state["training"]["agent"]["actor_optimizer"]["state"]
+    assert optimizer[0]["step"] == (700 - 84) // 4, "the updates before the kill count"
+    assert state["best"] >= kept["state"]["best"]
+    results = json.loads((folder / "results.json").read_text())
+    assert len(results["episodes"]) == 5 and results["frames"] == 700
+
+
+def test_the_replay_is_kept_on_disk_row_by_row(tmp_path: Path) -> None:
+    def replay() -> Replay:
+        sizes = {"image_size": 4, "action_size": 1, "frame_stack": 3, "n_step": 3}
+        return Replay(
+            capacity=100, environments=2, **sizes, discount=0.9, device=torch.device("cpu")
+        )
+
+    rng, whole, files = np.random.default_rng(0), replay(), []
+    for tick in range(119):
+        whole.add(
+            torch.from_numpy(rng.integers(256, size=(2, 3, 4, 4), dtype=np.uint8)),
+            torch.rand(2, 1),
+            rng.random(2),
+            np.full(2, tick % 21),
+        )
+        if tick % 17 == 16:  # a ring of 50 rows: files end to be needed one by one
+            keep, write = whole.unsaved(files)
+            assert whole.unsaved([*keep, *write])[1] == {}, "no row is written twice"
+            for name, writer in write.items():
+                writer(tmp_path / name)
+            files = [*keep, *write]
+    assert len(files) < 119 // 17, "what was overwritten is not kept"
+    again = replay()
+    for name in files:
+        again.restore_file(tmp_path / name)
+    assert again.ticks == 119
+    ours, theirs = again.rows(again.oldest, 119), whole.rows(again.oldest, 119)
+    for one, other in zip(vars(ours).values(), vars(theirs).values(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def wait_for_the_end_of(workers: list[int]) -> None:
@@ -142,19 +174,31 @@ def is_running(pid: int) -> bool:
     return state != "Z"  # ended, but nobody asked for its exit status
 
 
-def test_a_finished_run_can_be_prolonged_and_evaluations_disturb_nothing(
-    whole: Path, tmp_path: Path
-) -> None:
+def test_a_finished_run_can_be_prolonged(tmp_path: Path) -> None:
     config = replace(smoke_config(tmp_path), frames=500, evaluate_every=10**6, score_episodes=0)
     short = train(config)
     assert json.loads((short / "results.json").read_text())["record"]["scores"] == {}
     assert train(resumed(DrQV2Config, short, frames=700)) == short
-    config = json.loads((short / "config.json").read_text())
-    assert config["settings"]["frames"] == 700
-    ours, theirs = (read_curves(folder) for folder in (short, whole))
-    assert ours["evaluation/episode_return"][0] == [500, 700]
-    assert ours["update/critic_loss"] == theirs["update/critic_loss"]
-    assert ours["training/episode_return"] == theirs["training/episode_return"]
+    assert json.loads((short / "config.json").read_text())["settings"]["frames"] == 700
+    curves = read_curves(short)
+    assert curves["evaluation/episode_return"][0] == [500, 700]
+    assert curves["update/critic_loss"][0][-1] == 700
+
+
+def test_no_sample_crosses_an_evaluation(tmp_path: Path) -> None:
+    """It takes the environments out of their episodes; new ones begin after it."""
+    config = replace(smoke_config(tmp_path), environments=2, seed_frames=10**6)
+    view = partial(WorkerView, "oracle", 32)
+    with VectorScenes([block_scene] * 2, view, height=32, width=32) as scenes:
+        training = DrQV2Training(scenes, WorkerPictures(), config, torch.device("cpu"))
+        for _ in range(8):
+            training.advance()
+        training.begin_anew()
+        for _ in range(8):
+            training.advance()
+        ages = training.replay.rows(0, 16).ages[:, 0].tolist()
+        assert ages == [*range(8), *range(8)]
+        assert training.episodes == 4 and training.steps == 28
 
 
 def test_a_run_that_is_done_stays_as_it_is(whole: Path, tmp_path: Path) -> None:
@@ -194,8 +238,10 @@ def test_curves_and_tensorboard_say_the_same(whole: Path) -> None:
         assert [event.step for event in events] == frames
         np.testing.assert_allclose([event.value for event in events], values, rtol=1e-6)
     assert (whole / "curve.png").stat().st_size > 1000
-    # 700 frames are 350 steps of 2 environments, in episodes of 20, two at a time.
-    assert curves["training/episode_return"][0] == [80 * i for i in range(1, 9) for _ in "ab"]
+    # 700 frames are 350 steps of 2 environments, in episodes of 20, two at a time; evaluations
+    # cut them off.
+    ends = [80, 160, 240, 252 + 80, 252 + 160, 252 + 240, 500 + 80, 500 + 160]
+    assert curves["training/episode_return"][0] == [frames for frames in ends for _ in "ab"]
     assert curves["evaluation/episode_return"][0] == [252, 500, 700]
 
 
@@ -207,8 +253,8 @@ def test_updates_keep_their_share_whatever_the_number_of_environments(tmp_path: 
         while training.frames < 200:
             training.advance()
         # The last step's share is due before the next one.
-        assert training.progress.updates == (training.progress.steps - 3 - 30) // 2
-        assert training.progress.episodes == 6
+        assert training.updates == (training.steps - 3 - 30) // 2
+        assert training.episodes == 6
         assert training.losses().keys() == {
             "critic_loss",
             "actor_loss",
@@ -240,6 +286,7 @@ def test_what_cannot_be_resumed_says_why(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="truncated or no checkpoint"):
         train(resumed(DrQV2Config, copy))
     (copy / "training.pt").write_bytes((whole / "training.pt").read_bytes())
+    (copy / "state").mkdir()
     with pytest.raises(CheckpointError, match=r"\.npz: missing or torn"):
         train(resumed(DrQV2Config, copy))
 

@@ -3,83 +3,63 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import stable_baselines3
 import torch
+from training_fixtures import POINT, SAC, PointTask, kill, toys
 
 from policies.cli.train import main
 from policies.teacher.config import ImitationConfig, SacConfig, TeacherConfig
+from policies.teacher.env import StateEnv
+from policies.teacher.sac import KIND, as_teacher
 from policies.teacher.train import train_teacher
 from policies.training import training_seed
-from policies.training.state_file import FILE, resumed
+from policies.training.run import FILE, load_state, resumed
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.io.run_folder import RunFolder
-from sim_bridge.experts.state import StateNet, StateNetConfig, StateTeacher
-from sim_bridge.task import StepResult, TaskSpec
+from sim_bridge.experts.state import Normalizer, StateNet, StateNetConfig, StateTeacher
+from sim_bridge.task import StepResult
 
-TASK = "point"
-SPEC = TaskSpec(
-    name=TASK,
-    actuated_joints=("x", "y"),
-    command_mode="effort",
-    command_low=(-1.0, -1.0),
-    command_high=(1.0, 1.0),
-    joint_names=("x", "y"),
-    proprioception=("x", "y"),
-    cameras=("front",),
-    default_camera="front",
-    targets=("point",),
-    control_dt_s=0.1,
-    tells_success=False,
-    action_repeat=1,
-    episode_steps=50,
-)
-SAC = SacConfig(
-    rounds=4,
-    episodes=2,
-    evaluation_episodes=2,
-    warm_up=60,
-    batch_size=32,
-    learning_rate=3e-3,
-    hidden=32,
-    average_decay=0.95,
-)
+TASK = POINT
+# Kills itself in its third round; two are kept.
+KILLED = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from training_fixtures import POINT, SAC, PointTask, toys
+from policies.teacher.config import TeacherConfig
+from policies.teacher.train import train_teacher
 
+class Mortal(PointTask):
+    steps = 0
 
-class PointTask:
-    """A point that an action moves by up to 0.2; its reward is one less its distance to 0.
+    def step(self, action):
+        Mortal.steps += Mortal.armed
+        if Mortal.steps > 70:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(action)
 
-    The parts of :class:`sim_bridge.task.Task` that need no picture.
-    """
+def report(done, line):
+    Mortal.armed = done == 2
 
-    spec = SPEC
-
-    def reset(self, seed: int) -> StepResult:
-        self._at, self._step = np.random.default_rng(seed).uniform(-1, 1, 2), 0
-        return self._result(0.0)
-
-    def step(self, action: np.ndarray) -> StepResult:
-        self._at = np.clip(self._at + 0.2 * np.clip(action, -1, 1), -2, 2)
-        self._step += 1
-        return self._result(1 - float(np.linalg.norm(self._at)))
-
-    def close(self) -> None:
-        pass
-
-    def _result(self, reward: float) -> StepResult:
-        done = self._step == SPEC.episode_steps
-        return StepResult(self._at.copy(), reward, None, self._step, 0.1 * self._step, done)
+Mortal.armed = False
+with toys():
+    import policies.teacher.train as train
+    train.make_task = lambda _: Mortal()
+    train_teacher(POINT, TeacherConfig(sac=SAC, seed=3, runs=Path(sys.argv[1])), report)
+"""
 
 
 @pytest.fixture(autouse=True)
-def point(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("policies.teacher.train.make_task", lambda _: PointTask())
-    monkeypatch.setattr("policies.teacher.train.tasks", SimpleNamespace(get=lambda _: PointTask))
+def point() -> Iterator[None]:
+    with toys():
+        yield
 
 
 def train(config: TeacherConfig, task: str = TASK) -> tuple[Path, list[str]]:
@@ -111,15 +91,14 @@ def test_it_learns_and_leaves_a_run_folder(
     returns = [float(line.split()[3].rstrip(",")) for line in lines]
     assert len(returns) == 8 and max(returns) > 35 > returns[0]
     files = {item.name for item in path.parent.iterdir()}
-    assert files == {"config.json", "results.json", "curve.png", FILE, path.name}
+    assert files == {"config.json", "results.json", "curve.png", FILE, "state", path.name}
     results = json.loads((path.parent / "results.json").read_text())
     scores = results["record"]["scores"]
     held_out = [episode["episode_return"] for episode in results["episodes"]]
     assert scores == {"state_return": pytest.approx(np.mean(held_out), abs=0.1), "episodes": 20}
     assert results["record"]["command"] == (
         "samg train teacher point --sac.rounds 8 --sac.episodes 2 --sac.evaluation-episodes 2 "
-        "--sac.warm-up 60 --sac.batch-size 32 --sac.learning-rate 0.003 --sac.hidden 32 "
-        "--sac.average-decay 0.95"
+        "--sac.warm-up 60 --sac.batch-size 32 --sac.learning-rate 0.003 --sac.hidden 32"
     )
     teacher = StateTeacher.load(path, TASK)
     assert teacher.label(np.array([1.0, -1.0])) @ [1, -1] < -0.5  # back to the middle
@@ -130,18 +109,67 @@ def test_it_stops_once_it_is_good_enough(tmp_path: Path) -> None:
     assert len(lines) == 1
 
 
-def test_killed_and_resumed_gives_what_an_unbroken_run_gives(tmp_path: Path) -> None:
-    whole, lines = train(TeacherConfig(sac=SAC, seed=3, runs=tmp_path / "whole"))
-    folder = killed_after(2, TeacherConfig(sac=SAC, seed=3, runs=tmp_path / "killed"))
-    path, rest = train(resumed(TeacherConfig, folder))
-    assert rest == lines[2:] and path.parent == folder
-    one, two = (StateTeacher.load(file, TASK) for file in (whole, path))
-    for name, weights in one.network.state_dict().items():
-        assert torch.equal(weights, two.network.state_dict()[name]), name
-    records = [
-        json.loads((p.parent / "results.json").read_text())["record"] for p in (whole, path)
-    ]
-    assert records[0]["command"] == records[1]["command"] and records[1]["seed"] == 3
+def test_what_is_kept_acts_as_stable_baselines3_does() -> None:
+    normalizer = Normalizer((0.1, -0.2), (0.5, 2.0))
+    env = StateEnv(PointTask(), normalizer, 0, SAC)  # type: ignore[arg-type]
+    model = stable_baselines3.SAC(
+        "MlpPolicy", env, policy_kwargs={"net_arch": [24] * 2}, seed=1, device="cpu"
+    )
+    with torch.no_grad():
+        for parameter in model.actor.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    teacher = as_teacher(model, normalizer, PointTask.spec)
+    states = np.random.default_rng(0).normal(0, 3, (200, 2))
+    ours = np.stack([teacher.label(state) for state in states])
+    theirs = model.predict(normalizer(states), deterministic=True)[0]
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert np.ptp(ours, axis=0).min() > 0.5, "actions that differ"
+    model.actor.mu.weight.data.zero_()
+    assert teacher.network.body[4].weight.any(), "its weights are copies"
+
+
+def test_killed_and_resumed_goes_on_from_the_last_round(tmp_path: Path) -> None:
+    folder, _ = kill(KILLED, tmp_path)
+    before = load_state(folder, KIND, TASK)
+    assert len(before["state"]["returns"]) == 2
+    path, lines = train(resumed(TeacherConfig, folder))
+    assert path.parent == folder
+    assert [line.split()[0] for line in lines] == ["300", "400"]
+    after = load_state(folder, KIND, TASK)
+    assert after["state"]["returns"][:2] == before["state"]["returns"]
+    assert after["duration_s"] > before["duration_s"] and after["files"] != before["files"]
+    assert {file.name for file in (folder / "state").iterdir()} == {*after["files"]}
+    record = json.loads((folder / "results.json").read_text())["record"]
+    assert record["seed"] == 3 and "--seed 3" in record["command"]
+    assert StateTeacher.load(path, TASK)
+
+
+def test_a_resumed_run_keeps_replay_networks_and_best_round(tmp_path: Path) -> None:
+    folder = killed_after(2, TeacherConfig(sac=SAC, runs=tmp_path))
+    state = load_state(folder, KIND)["state"]
+    best = {name: tensor.clone() for name, tensor in state["best"].items()}
+    with (folder / "state" / "replay_2.pkl").open("rb") as file:
+        rewards = pickle.load(file).rewards[:200]
+    assert rewards.any()
+    # Nothing that is learned now is as good, and no gradient step is made any more.
+    torch.save(
+        torch.load(folder / FILE) | {"state": state | {"returns": [0.0, 1e9]}}, folder / FILE
+    )
+    sac = replace(SAC, rounds=3, stop_at=1e6)
+    path, lines = train(resumed(TeacherConfig, folder, sac=replace(sac, stop_at=1e6)))
+    assert lines == [], "it is better than it has to be"
+    torch.testing.assert_close(StateTeacher.load(path).network.state_dict(), best)
+    torch.save(
+        torch.load(folder / FILE) | {"state": state | {"returns": [0.0, 9e5]}}, folder / FILE
+    )
+    path, lines = train(resumed(TeacherConfig, folder, sac=sac))
+    assert len(lines) == 1 and lines[0].endswith("best 900000")
+    torch.testing.assert_close(StateTeacher.load(path).network.state_dict(), best)
+    with (folder / "state" / "replay_3.pkl").open("rb") as file:
+        buffer = pickle.load(file)
+    np.testing.assert_array_equal(buffer.rewards[:200], rewards)
+    assert buffer.size() == 300 and buffer.rewards[200:300].any()
+    assert buffer.timeouts[199], "episodes are not put together"
 
 
 def test_other_seeds_give_other_teachers(tmp_path: Path) -> None:
@@ -158,21 +186,8 @@ def test_a_resumed_run_may_be_longer(tmp_path: Path) -> None:
 
 def test_a_run_that_did_more_rounds_than_it_is_told_now_is_done(tmp_path: Path) -> None:
     folder = killed_after(2, TeacherConfig(sac=SAC, runs=tmp_path))
-    # One round is stored: the second was broken off before its state was kept.
     path, lines = train(resumed(TeacherConfig, folder, sac=replace(SAC, rounds=1)))
     assert not lines and StateTeacher.load(path, TASK).spec.task == TASK
-
-
-def test_a_run_that_is_resumed_while_it_warms_up_draws_the_actions_that_were_next(
-    tmp_path: Path,
-) -> None:
-    sac = replace(SAC, warm_up=10_000, rounds=2)
-    train(TeacherConfig(sac=sac, runs=tmp_path / "whole"))
-    folder = killed_after(1, TeacherConfig(sac=sac, runs=tmp_path / "killed"))
-    train(resumed(TeacherConfig, folder))
-    (whole,) = (tmp_path / "whole").iterdir()
-    stored = [torch.load(run / FILE, weights_only=True)["rows"] for run in (whole, folder)]
-    assert torch.equal(stored[0]["actions"], stored[1]["actions"])
 
 
 def test_an_option_of_a_resumed_run_is_heeded_or_refused(tmp_path: Path) -> None:
@@ -199,7 +214,7 @@ def test_a_teacher_is_kept_before_its_curve_is_drawn(
     def refuse(*_: object, **__: object) -> None:
         raise ConfigError("no matplotlib")
 
-    monkeypatch.setattr("policies.teacher.train.plot_curves", refuse)
+    monkeypatch.setattr("policies.training.run.plot_curves", refuse)
     with pytest.raises(ConfigError, match="no matplotlib"):
         train(TeacherConfig(sac=replace(SAC, rounds=1), runs=tmp_path))
     (folder,) = tmp_path.iterdir()
@@ -211,9 +226,12 @@ def test_a_run_may_start_from_the_networks_of_another(tmp_path: Path) -> None:
     sac = replace(SAC, rounds=1, warm_up=100)  # no gradient step is made
     config = TeacherConfig(start_from=first.parent, sac=sac, seed=5, runs=tmp_path / "second")
     second, _ = train(config, task="other")
-    stored = torch.load(first.parent / FILE, weights_only=True)["average"]["mu.weight"]
-    begun = StateTeacher.load(second).network.state_dict()["body.4.weight"]
-    assert torch.equal(stored, begun)
+    # The last round's networks, not the best round's.
+    last = load_state(second.parent, KIND)["state"]["best"]["body.4.weight"]
+    fresh, _ = train(replace(config, start_from=None, runs=tmp_path / "fresh"))
+    scores = [load_state(path.parent, KIND)["state"]["returns"][-1] for path in (first, second)]
+    assert scores[0] == pytest.approx(scores[1])
+    assert not torch.equal(last, StateTeacher.load(fresh).network.state_dict()["body.4.weight"])
     record = json.loads((second.parent / "results.json").read_text())["record"]
     assert f"--start-from {first.parent.name}" in record["command"]
     with pytest.raises(CheckpointError, match="of another task or network"):
@@ -226,11 +244,14 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
     folder = killed_after(1, TeacherConfig(sac=SAC, runs=tmp_path))
     with pytest.raises(CheckpointError, match="trains for task 'point', not for 'other'"):
         train(resumed(TeacherConfig, folder), task="other")
+    for file in (folder / "state").iterdir():
+        whole = file.read_bytes()
+        for torn in (whole[: len(whole) // 2], b"", b"plain text"):
+            file.write_bytes(torn)
+            with pytest.raises(CheckpointError, match=rf"{file.name}: missing or torn"):
+                train(resumed(TeacherConfig, folder))
+        file.write_bytes(whole)
     config = json.loads((folder / "config.json").read_text())
-    config["settings"]["sac"]["hidden"] = 8
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="of another task or network"):
-        train(resumed(TeacherConfig, folder))
     content = (folder / FILE).read_bytes()
     (folder / FILE).write_bytes(content[: len(content) // 2])
     with pytest.raises(CheckpointError, match="truncated or no checkpoint"):

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from policies.eval.folder import EvalFolder
-from policies.training.state_file import FILE, StateFile
-from samg_ros.errors import CheckpointError
 from samg_ros.io.atomic import OutputError, replacing, write_text
 
 
@@ -44,23 +42,3 @@ def test_an_evaluation_that_was_killed_at_its_start_begins_again(tmp_path: Path)
     (tmp_path / "episodes.jsonl").touch()
     with EvalFolder(tmp_path, {"seed": 0}, "samg eval") as folder:
         assert folder.records == []
-
-
-def test_a_full_disk_is_told_and_the_state_before_it_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    states = StateFile(tmp_path, "test 1")
-    states.save({"task": "one", "numbers": [1]})
-    (tmp_path / ".partial").mkdir()
-    (tmp_path / ".partial" / FILE).symlink_to("/dev/full")
-    monkeypatch.setattr("samg_ros.io.atomic._remove", lambda _: None)
-    with pytest.raises(OutputError, match="No space left on device"):
-        states.save({"task": "one", "numbers": [2]})
-    assert states.load("one")["numbers"] == [1]
-
-
-@pytest.mark.parametrize("content", [b"", b"plain text", b"PK\x03\x04"])
-def test_a_state_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / FILE).write_bytes(content)
-    with pytest.raises(CheckpointError, match="truncated or no checkpoint"):
-        StateFile(tmp_path, "test 1").load(None)
