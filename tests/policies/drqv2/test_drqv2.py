@@ -257,15 +257,13 @@ class TestReplay:
                     found.add((n, tick // (6 + n), age))
         return found
 
-    def test_the_latest_stack_and_the_running_actions(self) -> None:
+    def test_the_latest_stack(self) -> None:
         replay = self.make(60)
         self.fill(replay, 45)
         for n in range(self.N):
             age, episode = 44 % (6 + n), 44 // (6 + n)
             stack = replay.latest()[n, :, 0, 0].view(3, 3).tolist()
             assert stack == [[n, episode, max(age - back, 0)] for back in (2, 1, 0)]
-            taken = replay.running(n)
-            np.testing.assert_allclose(taken[:, 0], n + np.arange(1, age + 1) / 10)
 
     def test_rows_that_were_put_back_go_on_alike(self) -> None:
         whole, copy = self.make(60), self.make(60)

@@ -98,7 +98,9 @@ def test_killed_and_resumed_goes_on_from_the_last_checkpoint(tmp_path: Path) -> 
     wait_for_the_end_of(workers)
     kept = load_state(folder, KIND, TASK)
     at = 2 * kept["state"]["training"]["steps"]
-    assert 330 <= at < 500 and kept["state"]["training"]["updates"] == (at - 84) / 4  # a step later
+    assert (
+        330 <= at < 500 and kept["state"]["training"]["updates"] == (at - 84) / 4
+    )  # a step later
     # What a crash might leave: half a line, and rows that no checkpoint knows of.
     told = (folder / CURVES).read_bytes()
     (folder / CURVES).write_bytes(told + b'{"kind": "upd')
