@@ -173,7 +173,7 @@ def _episode(scene: Scene, act: Mover, seed: int, count: int, hide: bool) -> Ite
             frame = scene.observe(hide=(hidden,) if hidden else ())
             yield TruthFrame(seed, frame.step, frame.rgb, frame.targets, names, hidden)
         for _ in range(STRIDE if taken + 1 < count else 0):
-            result = scene.step(act(result))
+            result = scene.act(act(result))
             if result.done or result.success:
                 return
 
