@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,8 +57,8 @@ def evaluate(config: OmitArgPrefixes[EvalConfig], masker: OmitArgPrefixes[Masker
     figure_class()  # what is missing must not show only at the end
     prepared = prepare(config)
     run = driver(prepared)
-    path = Path(config.out or f"runs/eval_{datetime.now():%Y%m%d_%H%M%S}").expanduser()
-    with EvalFolder(path, settings_of(prepared, masker), command(config, masker)) as folder:
+    settings = settings_of(prepared, masker)
+    with EvalFolder(config.out, settings, command(config, masker)) as folder:
         planned = len(prepared.episodes)
         there = planned - len(folder.missing(prepared.episodes))
         if there:
@@ -67,14 +66,14 @@ def evaluate(config: OmitArgPrefixes[EvalConfig], masker: OmitArgPrefixes[Masker
         done = count(there + 1)
         with progress("", planned, done=there, console=console) as report:
             problems = run(prepared, masker, folder, lambda one: report(next(done), line(one)))
-        summary = write_results(folder.path, folder.records, problems)
+        summary = write_results(folder, problems)
     if config.json:
         print(json.dumps(summary, indent=1))
     else:
         console.print(screen_table(rows_of(folder.records)))
     for problem in problems:
         console.print(f"not finished: {problem}", markup=False)
-    console.print(f"everything is in {path}", highlight=False)
+    console.print(f"everything is in {folder.path}", highlight=False)
     return 1 if problems else 0
 
 
@@ -95,23 +94,23 @@ def driver(prepared: Prepared) -> Driver:
     return drive
 
 
-def write_results(path: Path, records: list[EpisodeRecord], problems: list[str]) -> dict:
+def write_results(folder: EvalFolder, problems: list[str]) -> dict:
     """Write ``results.json``, ``results.md`` and ``results.png``. :return: the first."""
     from policies.eval.report.figures import draw
     from policies.eval.report.table import overall_table, results_table
     from policies.eval.summary import overall, rows_of
     from samg_ros.io.atomic import write_text
 
-    rows, together = rows_of(records), overall(records)
+    rows, together = rows_of(folder.records), overall(folder.records)
     summary = {
         "rows": [asdict(row) for row in rows],
         "overall": [asdict(row) for row in together],
         "problems": problems,
     }
-    write_text(path / "results.json", json.dumps(summary, indent=1) + "\n")
+    folder.write_results(summary)
     tables = [table for table in (results_table(rows), overall_table(together)) if table]
-    write_text(path / "results.md", "\n\n".join(tables) + "\n")
-    draw(rows, path / "results.png")
+    write_text(folder.path / "results.md", "\n\n".join(tables) + "\n")
+    draw(rows, folder.path / "results.png")
     return summary
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from policies.episode import Cell, Episode, EpisodeRecord
 from policies.eval.config import CLEAN, SAMG
-from policies.eval.folder import EPISODES, read_config, read_episodes
+from policies.eval.folder import EPISODES, read_episodes
 from policies.eval.report.figures import draw, failures
 from policies.eval.report.glance import (
     WEAK,
@@ -24,12 +24,13 @@ from policies.eval.report.table import markdown, overall_table, results_table
 from policies.eval.summary import Row, overall, rows_of
 from samg_ros.errors import ConfigError
 from samg_ros.io.atomic import write_text
+from samg_ros.io.run_folder import read_config
 from samg_ros.machine import describe
 
 
 @dataclass(frozen=True)
 class Run:
-    """A folder of ``samg eval``. ``about``: see :func:`policies.eval.folder.read_config`."""
+    """A folder of ``samg eval``. ``about``: see :func:`samg_ros.io.run_folder.read_config`."""
 
     name: str
     about: dict[str, Any]

@@ -160,7 +160,7 @@ def test_folder_goes_on_where_it_stopped(tmp_path: Path) -> None:
     with open_folder(path, config) as folder:
         folder.append(first)
         folder.append(second)
-        with pytest.raises(ConfigError, match="another process is evaluating"):
+        with pytest.raises(ConfigError, match="another process is at work"):
             open_folder(path, config)
     file = path / "episodes.jsonl"
     whole = file.read_bytes()
@@ -180,7 +180,7 @@ def test_folder_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").touch()
-    with pytest.raises(ConfigError, match="is not empty and holds no evaluation"):
+    with pytest.raises(ConfigError, match="is not empty; name a new folder"):
         open_folder(tmp_path, EvalConfig())
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 

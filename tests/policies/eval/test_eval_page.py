@@ -209,8 +209,8 @@ def test_bad_folders_leave_the_page_as_it_is(door_run: Path, tmp_path: Path) -> 
     for folders, reason in (
         ([], "name the folders"),
         ([door_run, door_run], "two folders are called door"),
-        ([door_run, tmp_path / "empty"], "not the folder of an evaluation"),
-        ([door_run, tmp_path / "none"], "not the settings of an evaluation"),
+        ([door_run, tmp_path / "empty"], "not the folder of a run"),
+        ([door_run, tmp_path / "none"], "not the settings of a run"),
         ([door_run, tmp_path / "new"], "no episode has ended yet"),
     ):
         with pytest.raises(ConfigError, match=reason):
