@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from samg_ros.masking.config import MaskerConfig
     from samg_ros.masking.masker import Masker, load_masker
     from samg_ros.masking.reference import Reference
+    from samg_ros.masking.result import MaskResult
 
     __version__: str
 
-__all__ = ["Masker", "MaskerConfig", "Reference", "__version__", "load_masker"]
+__all__ = ["MaskResult", "Masker", "MaskerConfig", "Reference", "__version__", "load_masker"]
 
 _HOMES = {
+    "MaskResult": "samg_ros.masking.result",
     "Masker": "samg_ros.masking.masker",
     "MaskerConfig": "samg_ros.masking.config",
     "Reference": "samg_ros.masking.reference",

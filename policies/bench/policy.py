@@ -12,10 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from tyro.conf import OmitArgPrefixes
 
-from policies.base import Observation, Policy
 from samg_ros.errors import ConfigError, SamgError
 from samg_ros.io.progress import progress
 from samg_ros.io.run_folder import RunFolder, command_line
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from sensor_msgs.msg import JointState
 
+    from policies.base import Observation, Policy
     from samg_ros.robot import PolicySpec
 
 
@@ -65,6 +64,8 @@ def measure(name: str, policy: Policy, bench: PolicyBench) -> PolicyFigures:
 def figures(policy: str, task: str, rounds: Sequence[Round]) -> PolicyFigures:
     """What rounds amount to."""
 
+    import numpy as np
+
     def percentile(share: int) -> float:
         return statistics.median(float(np.percentile(r.wall_s, share)) for r in rounds) * 1e3
 
@@ -80,6 +81,10 @@ def figures(policy: str, task: str, rounds: Sequence[Round]) -> PolicyFigures:
 
 def observations(spec: PolicySpec, seed: int) -> list[Observation]:
     """Pictures of noise as large as the policy's camera makes them, and joints at rest."""
+    import numpy as np
+
+    from policies.base import Observation
+
     rng = np.random.default_rng(seed)
     size = (PICTURES, spec.image_size, spec.image_size, 3)
     joints = np.zeros(len(spec.joint_names), np.float32)
@@ -193,6 +198,8 @@ class _Camera:
         self._until(lambda: self._images.get_subscription_count() > 0, READY_TIMEOUT_S)
         self._until(lambda: self._answer(shown[0]) is not None, READY_TIMEOUT_S)
         took = [self._answer(shown[n % len(shown)]) for n in range(max(calls, WINDOW))]
+        import numpy as np
+
         around = np.array([one for one in took if one is not None]) * 1e3
         if not around.size:
             raise SamgError("the policy node answers no observation in time")

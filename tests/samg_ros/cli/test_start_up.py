@@ -12,6 +12,10 @@ HEAVY = ("torch", "cv2", "mujoco", "rclpy", "transformers", "numpy", "scipy", "m
 COMMANDS = (
     "",
     "bench",
+    "bench masker",
+    "bench masks",
+    "bench policy",
+    "bench sim",
     "demo",
     "eval",
     "eval report",

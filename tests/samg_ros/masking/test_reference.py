@@ -97,6 +97,7 @@ class TestReference:
     @pytest.mark.parametrize("task", SHIPPED)
     def test_shipped_ones_are_valid(self, task: str):
         reference = Reference.load(find_reference(task))
+        assert Reference.load(task).names == reference.names
         assert reference.about["task"] == task and reference.names
         for target in (t for view in reference.views for t in view.targets):
             columns, rows = target.points.astype(int).T
