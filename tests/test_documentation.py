@@ -195,7 +195,8 @@ def command_lines(text: str) -> list[str]:
     code = "\n".join([*fenced, *indented]).replace("\\\n", " ")
     code = re.sub(r" +#.*", "", code)
     lines = [*code.splitlines(), *INLINE.findall(FENCED.sub("", text))]
-    return [line.strip() for line in lines if re.match(r"\s*samg\s", line)]
+    commands = (re.match(r"\s*(?:\w+=\S+ )*(?:\.venv/bin/)?(samg\s.*)", line) for line in lines)
+    return [found[1].strip() for found in commands if found]
 
 
 COMMAND_LINES = sorted({(page, c) for page, text in WRITTEN.items() for c in command_lines(text)})
@@ -266,6 +267,15 @@ def test_launch_files_take_the_arguments_of_a_page(page: str) -> None:
         common = (ROOT / "samg_ros/nodes/launching.py").read_text()
         for name in re.findall(r"(\w+):=", rest):
             assert f'"{name}"' in source + common, f"{file} has no argument {name}"
+
+
+def test_the_page_of_installation_names_every_extra() -> None:
+    text = (ROOT / "setup.py").read_text()
+    table = text[text.index("EXTRAS = {") : text.index("def files")]
+    extras = re.findall(r'^    "(\w+)": |^EXTRAS\["(\w+)"\]', table, re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \|", PAGES["docs/install.md"], re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert {first or second for first, second in extras} == told
 
 
 # Links and files
