@@ -31,13 +31,13 @@ EXTRAS = {
     "ros": [] if os.environ.get("ROS_DISTRO") else ROS_WHEELS,
     "bag": ["rosbags==0.11.9", "mcap>=1.2", "zstandard"],
     "models": ["kornia>=0.8.2,<0.10"],  # the encoders of MobileSAM and EfficientViT-SAM
-    "weights": ["onnx>=1.16", "onnxruntime>=1.18"],
+    "weights": ["onnx>=1.16", "flatbuffers"],  # read the originals of SAM 2 and DINOv2
     "train": ["stable-baselines3>=2.9,<3", "matplotlib", "tensorboard>=2.16"],
 }
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
 EXTRAS["ray"] = ["ray>=2.9"]
 EXTRAS["test"] = ["pytest"]
-EXTRAS["dev"] = ["pytest", "pytest-xdist", "hypothesis", "ruff", "mypy"]
+EXTRAS["dev"] = ["pytest", "pytest-xdist", "hypothesis", "onnxruntime>=1.18", "ruff", "mypy"]
 
 
 def files(folder: str) -> list[str]:

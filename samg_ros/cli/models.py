@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from samg_ros.errors import ConfigError
+from samg_ros.weights import cache
+from samg_ros.weights.catalogue import CHECKPOINTS, MB
 
-from samg_ros.io.progress import print_table
+if TYPE_CHECKING:
+    from rich.table import Table
 
-MEGA = 1_000_000
+FLOAT32, HALF = 4, 2  # bytes a number
+CACHED = {"whole": "yes", "absent": "no", "unrecorded": "yes, no record", "damaged": "damaged"}
 
 
 @dataclass(frozen=True)
@@ -43,38 +45,27 @@ class ModelFacts:
 
 
 def describe(name: str) -> ModelFacts:
-    """Build the model on the meta device, where tensors have shapes and no numbers, and look.
+    """What the catalogue tells of a model, and the cache.
 
-    :raises ConfigError: unknown name, or a package it needs is not installed.
+    :raises ConfigError: unknown name.
     """
-    import torch
-
-    from samg_ros.models.base import models
-    from samg_ros.weights import cache, catalogue
-
-    meta = torch.device("meta")
-    model = models.get(name)(None, 0, meta, torch.bfloat16)
-    checkpoint = catalogue.get(name)
-    parameters = list(model.network.parameters())
-    count = sum(p.numel() for p in parameters)
-    images = torch.empty(1, 3, model.input_size, model.input_size, device=meta)
-    segments = checkpoint.role == "segmenter"
-    cells = model.encode(images).correspondence if segments else model(images)
+    if name not in CHECKPOINTS:
+        raise ConfigError(f"unknown model {name!r}; choose one of: {', '.join(CHECKPOINTS)}")
+    checkpoint = CHECKPOINTS[name]
+    facts = checkpoint.facts
+    whole = facts.parameters - facts.halved
     return ModelFacts(
         name=name,
         kind=checkpoint.role,
-        parameters=count,
-        fp32_mb=count * torch.float32.itemsize / MEGA,
-        bf16_mb=sum(p.numel() * p.element_size() for p in parameters) / MEGA,
-        input_size=model.input_size,
-        grid=cells.shape[-1],
+        parameters=facts.parameters,
+        fp32_mb=facts.parameters * FLOAT32 / MB,
+        bf16_mb=(whole * FLOAT32 + facts.halved * HALF) / MB,
+        input_size=facts.input_size,
+        grid=facts.grid,
         licence=checkpoint.licence,
         sources=tuple(f"{s.kind}: {s.variant}" for s in checkpoint.sources),
         state=cache.look(checkpoint).state,
     )
-
-
-CACHED = {"whole": "yes", "absent": "no", "unrecorded": "yes, no record", "damaged": "damaged"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,15 +79,17 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run ``samg models``.
 
-    :raises SamgError: unknown name, or a package a model needs is not installed.
+    :raises ConfigError: unknown name.
     """
     options = parser().parse_args(argv)
-    from samg_ros.models.base import models
-
-    facts = look(options.names or models.names())
+    facts = [describe(name) for name in options.names or sorted(CHECKPOINTS)]
     if options.json:
         print(json.dumps([asdict(one) for one in facts], indent=2))
         return 0
+    from rich.console import Console
+
+    from samg_ros.io.progress import print_table
+
     print_table(table(facts))
     console = Console()
     console.print("MB: the weights in memory, in fp32 and with the encoder in bf16 or fp16.")
@@ -105,18 +98,11 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def look(names: Sequence[str]) -> list[ModelFacts]:
-    """The facts, with a line on standard error that says which model is looked at."""
-    facts = []
-    with Console(stderr=True).status("models") as status:
-        for name in names:
-            status.update(name)
-            facts.append(describe(name))
-    return facts
-
-
 def table(facts: list[ModelFacts]) -> Table:
     """One row a model, segmenters first."""
+    from rich import box
+    from rich.table import Table
+
     result = Table(title="Models", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     result.add_column("model", no_wrap=True)
     for heading in ("M parameters", "MB fp32", "MB bf16", "input", "grid"):

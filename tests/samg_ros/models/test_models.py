@@ -105,6 +105,18 @@ def look(model: Any, pictures: torch.Tensor) -> torch.Tensor:
     return model(pictures)
 
 
+def facts_of(model: Any) -> catalogue.Facts:
+    """What the catalogue tells of a model in bf16 on the meta device."""
+    side = model.input_size
+    sizes = [(p.numel(), p.dtype == torch.bfloat16) for p in model.network.parameters()]
+    return catalogue.Facts(
+        parameters=sum(size for size, _ in sizes),
+        halved=sum(size for size, halved in sizes if halved),
+        input_size=side,
+        grid=look(model, torch.empty(1, 3, side, side, device=META)).shape[-1],
+    )
+
+
 def close(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> None:
     """Equal up to a part of the other's spread."""
     torch.testing.assert_close(one, other, rtol=0, atol=tolerance * float(other.std()))
@@ -120,8 +132,9 @@ class TestEveryName:
 
     @pytest.mark.parametrize("name", models.names())
     def test_builds_at_its_own_size_and_at_another(self, name: str):
-        own = models.get(name)(None, 0, META, torch.float32)
+        own = models.get(name)(None, 0, META, torch.bfloat16)
         assert own.input_size >= 512 and own.device == META
+        assert facts_of(own) == catalogue.get(name).facts
         model = models.get(name)(None, SIZE, META, torch.bfloat16)
         assert is_segmenter(model) == (catalogue.get(name).role == "segmenter")
         cells = look(model, torch.empty(2, 3, SIZE, SIZE, device=META))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,7 @@ from samg_ros.masking.config import MaskerConfig
 from samg_ros.models import sam2
 from samg_ros.models.base import models
 from samg_ros.models.loading import Sizes, build
-from samg_ros.weights.conversion.sam2_hub import image_model
-from samg_ros.weights.conversion.state import sam2_model
+from samg_ros.weights.conversion.sam2 import image_model, model_of
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 
@@ -93,8 +94,7 @@ def test_a_layer_that_the_model_does_not_have_is_refused(layer):
 
 @pytest.mark.parametrize("size", [sam2.TINY, sam2.SMALL, sam2.BASE_PLUS, sam2.LARGE])
 def test_a_hub_file_tells_its_size(size: sam2.Hiera):
-    with META:
-        state = sam2_model(size).state_dict()
+    state = model_of(size).state_dict()
     shapes = {k: v.shape for k, v in image_model(state, "file").state_dict().items()}
     assert shapes == {k: v.shape for k, v in state.items()}
     first = f"vision_encoder.backbone.blocks.{sum(size.blocks) - 1}."
@@ -120,6 +120,14 @@ def test_the_masker_leaves_the_input_size_to_the_model(name: str, size: int):
     config = MaskerConfig(segmenter=name)
     assert config.input_size == 0 and describe(name).input_size == size
     assert models.get(name)(None, config.input_size, META, torch.float32).input_size == size
+
+
+def test_the_command_imports_no_torch():
+    script = "import sys; from samg_ros.cli.models import main; main([]); "
+    script += "sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "sam_vit_h" in done.stdout
 
 
 def test_the_command_prints_a_table_and_json(capsys, monkeypatch):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import socket
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 import weights_fixtures as tiny
+from huggingface_hub import constants, file_download
 
-from samg_ros.weights.sources import CorruptDownloadError, SourceError, archive, child, fetch, hub
-from samg_ros.weights.sources import npm as npm_module
+from samg_ros.weights.sources import hub, packages
+from samg_ros.weights.sources.spec import CorruptDownloadError, SourceError
 
 WHOLE = tiny.safetensors_bytes()
 
@@ -29,6 +30,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
     etag = tiny.digest(WHOLE)
     stated_length = len(WHOLE)
     status = 200
+    after = lambda _: None  # noqa: E731
 
     def do_HEAD(self) -> None:
         self._head(self.stated_length)
@@ -36,6 +38,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._head(self.stated_length)
         self.wfile.write(self.served)
+        self.after()
 
     def _head(self, length: int) -> None:
         self.send_response(self.status)
@@ -70,7 +73,7 @@ def hub_server(monkeypatch):
 
 def test_hub_gives_a_good_file(hub_server, tmp_path):
     hub_server()
-    fetched = fetch(tiny.hub_source(), tmp_path, ignore)
+    fetched = hub.fetch(tiny.hub_source(), tmp_path, ignore)
     assert fetched.files[0].read_bytes() == WHOLE
     assert fetched.origin["file_sha256"] == tiny.digest(WHOLE)
     assert fetched.origin["commit"] == "c" * 40
@@ -79,45 +82,63 @@ def test_hub_gives_a_good_file(hub_server, tmp_path):
 def test_hub_file_with_another_hash_is_refused(hub_server, tmp_path):
     hub_server(served=WHOLE[:-1] + b"\xff")
     with pytest.raises(CorruptDownloadError, match="expected"):
-        fetch(tiny.hub_source(), tmp_path, ignore)
+        hub.fetch(tiny.hub_source(), tmp_path, ignore)
 
 
 def test_hub_file_is_held_to_the_pinned_hash(hub_server, tmp_path):
     hub_server()
     with pytest.raises(CorruptDownloadError, match="0000"):
-        fetch(tiny.hub_source(sha256="0" * 64), tmp_path, ignore)
+        hub.fetch(tiny.hub_source(sha256="0" * 64), tmp_path, ignore)
 
 
 def test_hub_file_that_ends_early_is_refused(hub_server, tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "STALL_S", 3.0)
+    monkeypatch.setattr(file_download.time, "sleep", lambda _: None)  # between its tries
     hub_server(served=WHOLE[:40])
-    started = time.monotonic()
-    with pytest.raises(SourceError):
-        fetch(tiny.hub_source(), tmp_path, ignore)
-    assert time.monotonic() - started < 30
+    with pytest.raises(SourceError, match=r"gives no model\.safetensors"):
+        hub.fetch(tiny.hub_source(), tmp_path, ignore)
+
+
+def test_hub_that_falls_silent_in_the_middle_is_given_up(hub_server, tmp_path, monkeypatch):
+    """By the library's own time-out, after its own tries."""
+    monkeypatch.setattr(file_download.time, "sleep", lambda _: None)
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.1)
+    silent = threading.Event()
+    hub_server(served=WHOLE[:40], after=lambda _: silent.wait(60))
+    with pytest.raises(SourceError, match="timed out"):
+        hub.fetch(tiny.hub_source(), tmp_path, ignore)
+    silent.set()
+
+
+def test_a_full_disk_is_no_fault_of_the_hub(hub_server, tmp_path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    hub_server()
+    monkeypatch.setattr(file_download, "http_get", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        hub.fetch(tiny.hub_source(), tmp_path, ignore)
+    assert not isinstance(caught.value, SourceError)
 
 
 def test_hub_without_a_hash_is_refused(hub_server, tmp_path):
     hub_server(etag="abc")
     with pytest.raises(SourceError, match="states no sha256"):
-        fetch(tiny.hub_source(), tmp_path, ignore)
+        hub.fetch(tiny.hub_source(), tmp_path, ignore)
 
 
 def test_hub_without_the_file(hub_server, tmp_path):
     hub_server(status=404)
-    with pytest.raises(SourceError, match="hub failed"):
-        fetch(tiny.hub_source(), tmp_path, ignore)
+    with pytest.raises(SourceError, match="404"):
+        hub.fetch(tiny.hub_source(), tmp_path, ignore)
 
 
 def test_a_hub_that_takes_the_call_and_says_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "STALL_S", 2.0)
-    started = time.monotonic()
+    monkeypatch.setattr(hub, "ANSWER_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        with pytest.raises(SourceError, match="nothing arrived"):
-            fetch(tiny.hub_source(), tmp_path, ignore)
-    assert time.monotonic() - started < 10
+        with pytest.raises(SourceError, match="timed out"):
+            hub.fetch(tiny.hub_source(), tmp_path, ignore)
 
 
 def test_a_closed_port_is_told_at_once(tmp_path, monkeypatch):
@@ -126,65 +147,32 @@ def test_a_closed_port_is_told_at_once(tmp_path, monkeypatch):
         port = free.getsockname()[1]
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with pytest.raises(SourceError, match="cannot be reached"):
-        fetch(tiny.hub_source(), tmp_path, ignore)
-
-
-def test_a_name_server_that_hangs_costs_the_probe_only(monkeypatch):
-    answers = threading.Event()
-
-    def hang(*_, **__):
-        answers.wait(300)
-        raise OSError("no such name")
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
-    started = time.monotonic()
-    with pytest.raises(SourceError, match="did not answer"):
-        hub.probe("https://hub.invalid", timeout_s=0.3)
-    assert time.monotonic() - started < 60
-    answers.set()
-
-
-def test_the_probe_asks_the_proxy_where_there_is_one(monkeypatch):
-    asked = []
-
-    def connect(target, timeout):
-        asked.append(target)
-        raise OSError("no")
-
-    monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.setattr(socket, "create_connection", connect)
-    with pytest.raises(SourceError):
-        hub.probe("https://hub.invalid")
-    assert asked == [("proxy.invalid", 3128)]
+    with pytest.raises(SourceError, match=f"127.0.0.1:{port} gives no.*refused"):
+        hub.fetch(tiny.hub_source(), tmp_path, ignore)
 
 
 def test_a_child_that_stalls_is_stopped(tmp_path):
-    started = time.monotonic()
     with pytest.raises(SourceError, match="nothing arrived for 1 s"):
-        child.run(
+        packages.run(
             [sys.executable, "-c", "import time; time.sleep(60)"],
             tmp_path,
             ignore,
             what="sleeper",
             stall_s=1.0,
         )
-    assert time.monotonic() - started < 10
 
 
 def test_a_child_does_not_see_the_ros_wheels_variables(tmp_path, monkeypatch):
-    for name in child.ROS_WHEELS_VARIABLES:
+    for name in packages.ROS_WHEELS_VARIABLES:
         monkeypatch.setenv(name, "1")
-    environment = child.clean_environment({"EXTRA": "x"})
-    assert not set(child.ROS_WHEELS_VARIABLES) & environment.keys()
+    environment = packages.clean_environment({"EXTRA": "x"})
+    assert not set(packages.ROS_WHEELS_VARIABLES) & environment.keys()
     assert environment["EXTRA"] == "x"
 
 
 def test_a_program_that_is_not_there(tmp_path):
     with pytest.raises(SourceError, match="cannot be started"):
-        child.run([str(tmp_path / "nothing")], tmp_path, ignore, what="nothing")
+        packages.run([str(tmp_path / "nothing")], tmp_path, ignore, what="nothing")
 
 
 def test_pip_refuses_another_archive(tmp_path, monkeypatch):
@@ -194,13 +182,13 @@ def test_pip_refuses_another_archive(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
     source = tiny.pip_source(tiny.wheel(shelf, WHOLE), WHOLE, archive_sha256="0" * 64)
     with pytest.raises(CorruptDownloadError, match="HASHES"):
-        fetch(source, work, ignore)
+        packages.fetch(source, work, ignore)
 
 
 def test_no_pip_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(SourceError, match="ensurepip"):
-        fetch(tiny.pip_source(tiny.wheel(tmp_path, WHOLE), WHOLE), tmp_path, ignore)
+        packages.fetch(tiny.pip_source(tiny.wheel(tmp_path, WHOLE), WHOLE), tmp_path, ignore)
 
 
 def fake_npm(folder: Path, tarball: Path) -> None:
@@ -216,20 +204,20 @@ def test_npm_package(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     work = tmp_path / "work"
     work.mkdir()
-    fetched = fetch(tiny.npm_source(WHOLE), work, ignore)
+    fetched = packages.fetch(tiny.npm_source(WHOLE), work, ignore)
     assert fetched.files[0].read_bytes() == WHOLE
     with pytest.raises(CorruptDownloadError, match="expected"):
-        fetch(tiny.npm_source(WHOLE + b"x"), work, ignore)
+        packages.fetch(tiny.npm_source(WHOLE + b"x"), work, ignore)
 
 
 def test_without_npm_and_without_its_python_package(tmp_path, monkeypatch):
-    monkeypatch.setattr(npm_module.shutil, "which", lambda _: None)
+    monkeypatch.setattr(packages.shutil, "which", lambda _: None)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     lines: list[str] = []
     with pytest.raises(SourceError, match="npm is not installed, and its Python package"):
-        fetch(tiny.npm_source(WHOLE), tmp_path, lines.append)
-    assert "npm is not installed" in lines[0]
+        packages.fetch(tiny.npm_source(WHOLE), tmp_path, lines.append)
+    assert any("npm is not installed" in line for line in lines)
 
 
 @pytest.mark.parametrize("kind", ["whl", "tgz"])
@@ -239,4 +227,4 @@ def test_a_cut_archive_is_refused(tmp_path, kind):
     path = make[kind](tmp_path, large)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(CorruptDownloadError, match="cannot read"):
-        archive.extract(path, (tiny.member(large),), tmp_path)
+        packages.extract(path, (tiny.member(large),), tmp_path)

@@ -1,30 +1,29 @@
-"""SAM 2 Hiera-Tiny out of an ORT encoder and an ONNX decoder, checked against both."""
+"""SAM 2 as the hub has it, and SAM 2 Hiera-Tiny out of an ORT encoder and an ONNX decoder."""
 
 from __future__ import annotations
 
+import re
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samg_ros.errors import WeightsError
-from samg_ros.weights.conversion import onnx_runtime
-from samg_ros.weights.conversion.state import rename
+from samg_ros.models import sam2
+from samg_ros.weights.conversion.state import (
+    read_onnx,
+    rename,
+    require_same_tensors,
+    save,
+    save_half,
+)
 
 if TYPE_CHECKING:
     import torch
 
     from samg_ros.weights.conversion.state import State
-import re
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from samg_ros.weights.conversion import numerics
-from samg_ros.weights.conversion.state import require_same_tensors, sam2_model
-
-if TYPE_CHECKING:
-    from samg_ros.weights.conversion.state import State
-
-
+BACKBONE = "vision_encoder.backbone."
 DECODER, PROMPT = "mask_decoder.", "prompt_encoder."
 HEADS = r"(output_hypernetworks_mlps\.\d|iou_prediction_head)"
 DECODER_NAMES = (
@@ -49,24 +48,105 @@ CHANNEL_NORMS = {
 UNNAMED = "onnx::"
 
 
+POSITION = "/image_encoder/trunk/Transpose_output_0"
+POSITION_SIDE, GLOBAL_SIDE, WINDOW_SIDE = 256, 7, 8
+POSITION_TOLERANCE = 1e-5
+
+ENCODER_NAMES = (
+    (r"^model\.image_encoder\.neck\.convs\.(\d)\.conv\.", r"vision_encoder.neck.convs.\1."),
+    (r"^model\.image_encoder\.trunk\.patch_embed\.proj\.", f"{BACKBONE}patch_embed.projection."),
+    (r"^model\.image_encoder\.trunk\.blocks\.", f"{BACKBONE}blocks."),
+    (r"^model\.sam_mask_decoder\.(conv_s\d\.)", r"mask_decoder.\1"),
+    (r"\.norm([12])\.", r".layer_norm\1."),
+    (r"\.mlp\.layers\.0\.", ".mlp.proj_in."),
+    (r"\.mlp\.layers\.1\.", ".mlp.proj_out."),
+)
+# The exporter folded the transposition of linear layers' weights into constants of this name.
+TRANSPOSED = re.compile(r"^/image_encoder/trunk/(blocks\.\d+/.+)/Transpose_output_0$")
+# The fields of ONNX Runtime's flatbuffer schema (ort.fbs) on the way to a constant: places in the
+# tables InferenceSession, Model, Graph and Tensor.
+MODEL, GRAPH, INITIALIZERS = 6, 18, 4
+NAME, DIMENSIONS, NUMBER_TYPE, NUMBERS = 4, 8, 10, 12
+FLOAT = 1
+ABSENT_HEAD = "mask_decoder.pred_obj_score_head."
+
+
+def model_of(hiera: sam2.Hiera = sam2.TINY) -> torch.nn.Module:
+    """SAM 2's image model with that encoder, without numbers."""
+    import torch
+    from transformers import Sam2Model
+
+    with torch.device("meta"):
+        model: torch.nn.Module = Sam2Model(sam2.sam2_config(hiera))
+    return model
+
+
+def from_hub(files: tuple[Path, ...], out: Path) -> None:
+    """Of the video model keep what the image model has; the numbers stay.
+
+    :raises WeightsError: a tensor of the image model is absent or of another shape.
+    """
+    from safetensors.torch import load_file
+
+    state = load_file(files[0])
+    model = image_model(state, files[0].name)
+    wanted = model.state_dict().keys()
+    state = {name: tensor for name, tensor in state.items() if name in wanted}
+    require_same_tensors(state, model, files[0].name)
+    save(state, out)
+
+
+def image_model(state: State, source: str) -> torch.nn.Module:
+    """The image model of the size that the tensors are of, without numbers.
+
+    :raises WeightsError: they are of none of the four sizes.
+    """
+    first = state.get(f"{BACKBONE}pos_embed")
+    width = 0 if first is None else first.shape[1]
+    prefix = f"{BACKBONE}blocks."
+    blocks = {name.split(".")[3] for name in state if name.startswith(prefix)}
+    size = sam2.find(width, len(blocks))
+    if size is None:
+        raise WeightsError(f"{source} is no SAM 2: {len(blocks)} blocks of width {width}")
+    return model_of(size)
+
+
+def from_onnx(files: tuple[Path, ...], out: Path) -> None:
+    """Convert (encoder ``.ort``, decoder ``.onnx``), as float16.
+
+    :raises WeightsError: the files are not that model.
+    """
+    save_half(read_both(*files), out)
+
+
+def read_both(encoder: Path, decoder: Path) -> State:
+    """All tensors of ``transformers.Sam2Model``, float32.
+
+    :raises WeightsError: one is absent or has another shape.
+    """
+    import torch
+
+    model = model_of()
+    state = {**read_encoder(encoder), **read_decoder(decoder)}
+    for name, tensor in model.state_dict().items():
+        if name.startswith(ABSENT_HEAD):
+            # Pruned from the export because no mask depends on it.
+            state.setdefault(name, torch.zeros(tensor.shape))
+    require_same_tensors(state, model, f"{encoder.name} with {decoder.name}")
+    return state
+
+
 def read_decoder(path: Path) -> State:
     """Prompt encoder and mask decoder in transformers' names, float32, less the object score.
 
     :raises WeightsError: the file is not this decoder.
     """
-    import torch
-
-    onnx = onnx_runtime.require("onnx")
-    export = onnx.load(str(path))
-    tensors = {
-        t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy())
-        for t in export.graph.initializer
-    }
+    tensors, graph = read_onnx(path)
     try:
         state = _prompt_embeddings(tensors)
         for name, tensor in tensors.items():
             state.update(_named(name, tensor))
-        for node in export.graph.node:
+        for node in graph.node:
             for name in node.input:
                 if name in tensors and name.startswith(UNNAMED):
                     state.update(_unnamed(node, tensors[name]))
@@ -121,26 +201,6 @@ def _unnamed(node: Any, tensor: torch.Tensor) -> State:
     return {}
 
 
-SCHEMA = "onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.InferenceSession"
-FLOAT = 1  # TensorDataType.FLOAT of the schema
-BACKBONE = "vision_encoder.backbone."
-POSITION = "/image_encoder/trunk/Transpose_output_0"
-POSITION_SIDE, GLOBAL_SIDE, WINDOW_SIDE = 256, 7, 8
-POSITION_TOLERANCE = 1e-5
-
-ENCODER_NAMES = (
-    (r"^model\.image_encoder\.neck\.convs\.(\d)\.conv\.", r"vision_encoder.neck.convs.\1."),
-    (r"^model\.image_encoder\.trunk\.patch_embed\.proj\.", f"{BACKBONE}patch_embed.projection."),
-    (r"^model\.image_encoder\.trunk\.blocks\.", f"{BACKBONE}blocks."),
-    (r"^model\.sam_mask_decoder\.(conv_s\d\.)", r"mask_decoder.\1"),
-    (r"\.norm([12])\.", r".layer_norm\1."),
-    (r"\.mlp\.layers\.0\.", ".mlp.proj_in."),
-    (r"\.mlp\.layers\.1\.", ".mlp.proj_out."),
-)
-# The exporter folded the transposition of linear layers' weights into constants of this name.
-TRANSPOSED = re.compile(r"^/image_encoder/trunk/(blocks\.\d+/.+)/Transpose_output_0$")
-
-
 def read_encoder(path: Path) -> State:
     """Vision encoder, the decoder's two skip convolutions and the no-memory embedding, float32.
 
@@ -162,21 +222,41 @@ def read_encoder(path: Path) -> State:
 
 
 def read_tensors(path: Path) -> State:
-    """All float32 constants of an ``.ort`` file (a flatbuffer), by name."""
+    """All float32 constants of an ``.ort`` file (a flatbuffer), by name.
+
+    :raises WeightsError: it is no such file.
+    """
     import numpy as np
     import torch
+    from flatbuffers.number_types import Int32Flags, Int64Flags, Uint8Flags
 
-    schema = onnx_runtime.require(SCHEMA)
-    graph = schema.InferenceSession.GetRootAs(path.read_bytes(), 0).Model().Graph()
     tensors = {}
-    for index in range(graph.InitializersLength()):
-        tensor = graph.Initializers(index)
-        if tensor.DataType() != FLOAT:
-            continue
-        shape = [tensor.Dims(axis) for axis in range(tensor.DimsLength())]
-        values = tensor.RawDataAsNumpy().view(np.float32).reshape(shape)
-        tensors[tensor.Name().decode()] = torch.from_numpy(values.copy())
+    try:
+        for tensor in _initializers(path.read_bytes()):
+            if tensor.GetSlot(NUMBER_TYPE, 0, Int32Flags) != FLOAT:
+                continue
+            dimensions = tensor.Offset(DIMENSIONS)  # 0: a single number has none
+            shape = tensor.GetVectorAsNumpy(Int64Flags, dimensions) if dimensions else ()
+            numbers = tensor.GetVectorAsNumpy(Uint8Flags, tensor.Offset(NUMBERS))
+            values = numbers.view(np.float32).reshape(shape)
+            name = tensor.String(tensor.Pos + tensor.Offset(NAME)).decode()
+            tensors[name] = torch.from_numpy(values.copy())
+    except (struct.error, ValueError, TypeError, IndexError) as error:
+        raise WeightsError(f"{path.name} is not an ORT file: {error}") from error
     return tensors
+
+
+def _initializers(content: bytes) -> Iterator[Any]:
+    """The tables of all constants."""
+    from flatbuffers import encode, packer
+    from flatbuffers.table import Table
+
+    here = Table(content, encode.Get(packer.uoffset, content, 0))
+    for field in (MODEL, GRAPH):
+        here = Table(content, here.Indirect(here.Pos + here.Offset(field)))
+    offset = here.Offset(INITIALIZERS)
+    for index in range(here.VectorLen(offset)):
+        yield Table(content, here.Indirect(here.Vector(offset) + 4 * index))
 
 
 def split_position_embedding(folded: torch.Tensor) -> State:
@@ -200,7 +280,9 @@ def split_position_embedding(folded: torch.Tensor) -> State:
     tiled = unit.repeat(1, side // WINDOW_SIDE, side // WINDOW_SIDE).reshape(window, -1)
     basis = torch.cat([enlarged, tiled])
     target = folded.double().reshape(channels, -1)
-    # One direction is free (the constant): the pseudo-inverse takes the smallest solution.
+    # One direction is free (the constant): the pseudo-inverse takes the smallest solution. Another
+    # solver's differs by 3e-15, and no number lies within 1e-11 of where float16 rounds the other
+    # way, so that the stored tensors are the same on every machine.
     inverse = torch.linalg.pinv(basis @ basis.t(), rtol=1e-10, hermitian=True)
     found = inverse @ (basis @ target.t())
     residual = (found.t() @ basis - target).abs().max().item()
@@ -214,80 +296,3 @@ def split_position_embedding(folded: torch.Tensor) -> State:
         f"{BACKBONE}pos_embed": coarse_map.float(),
         f"{BACKBONE}pos_embed_window": window_map.float(),
     }
-
-
-TOOLS = onnx_runtime.NEEDED
-ABSENT_HEAD = "mask_decoder.pred_obj_score_head."
-CHECK_SIDE = 1024  # the encoder's fixed input size, px
-CHECK_POINT = (410.0, 563.0)  # inside the check image's disc: x, y in px
-FEATURES = ("high_res_feats_0", "high_res_feats_1", "image_embed")
-
-
-def convert(files: tuple[Path, ...], out: Path) -> dict[str, Any]:
-    """Convert (encoder ``.ort``, decoder ``.onnx``); check the features and a prompt's logits.
-
-    :raises WeightsError: the files are not that model, or the check failed.
-    """
-    encoder, decoder = files
-    state = read_state(encoder, decoder)
-    image = numerics.check_image(CHECK_SIDE)
-    expected = run_original(encoder, decoder, image)
-
-    def errors(candidate: State) -> dict[str, float]:
-        ours = run_converted(candidate, image)
-        return {name: numerics.relative_error(ours[name], expected[name]) for name in expected}
-
-    return numerics.store_checked(state, errors, out)
-
-
-def read_state(encoder: Path, decoder: Path) -> State:
-    """All tensors of ``transformers.Sam2Model``, float32.
-
-    :raises WeightsError: one is absent or has another shape.
-    """
-    import torch
-
-    model = sam2_model()
-    state = {**read_encoder(encoder), **read_decoder(decoder)}
-    for name, tensor in model.state_dict().items():
-        if name.startswith(ABSENT_HEAD):
-            # Pruned from the export because no mask depends on it.
-            state.setdefault(name, torch.zeros_like(tensor))
-    require_same_tensors(state, model, f"{encoder.name} with {decoder.name}")
-    return state
-
-
-def run_original(encoder: Path, decoder: Path, image: np.ndarray) -> dict[str, np.ndarray]:
-    """Features, mask logits (1 x 3 x 256 x 256) and scores of the original for one point."""
-    outputs = onnx_runtime.session(str(encoder)).run(list(FEATURES), {"image": image})
-    features = dict(zip(FEATURES, outputs, strict=True))
-    prompt = {
-        "point_coords": np.array([[CHECK_POINT]], dtype=np.float32),
-        "point_labels": np.ones((1, 1), dtype=np.float32),
-        "mask_input": np.zeros((1, 1, 256, 256), dtype=np.float32),
-        "has_mask_input": np.zeros(1, dtype=np.float32),
-    }
-    names = ["masks", "iou_predictions"]
-    masks, scores = onnx_runtime.session(str(decoder)).run(names, {**features, **prompt})
-    if not (masks > 0).any():
-        raise WeightsError(f"{decoder.name} finds nothing in the check image: not SAM 2?")
-    return {**features, "masks": masks, "scores": scores}
-
-
-def run_converted(state: State, image: np.ndarray) -> dict[str, np.ndarray]:
-    """The same outputs from ``transformers.Sam2Model`` with ``state``."""
-    import torch
-
-    model = sam2_model()
-    model.load_state_dict(state)
-    with torch.inference_mode():
-        embeddings = model.get_image_embeddings(torch.from_numpy(image))
-        result = model(
-            image_embeddings=embeddings,
-            input_points=torch.tensor([[[CHECK_POINT]]]),
-            input_labels=torch.ones(1, 1, 1, dtype=torch.int64),
-            multimask_output=True,
-        )
-    features = {n: e.numpy() for n, e in zip(FEATURES, embeddings, strict=True)}
-    masks, scores = result.pred_masks[0].numpy(), result.iou_scores[0].numpy()
-    return {**features, "masks": masks, "scores": scores}
