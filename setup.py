@@ -37,7 +37,15 @@ EXTRAS = {
 EXTRAS["all"] = sorted({need for needs in EXTRAS.values() for need in needs})
 EXTRAS["ray"] = ["ray>=2.9"]
 EXTRAS["test"] = ["pytest"]
-EXTRAS["dev"] = ["pytest", "pytest-xdist", "hypothesis", "onnxruntime>=1.18", "ruff", "mypy"]
+EXTRAS["dev"] = [
+    "pytest",
+    "pytest-xdist",
+    "hypothesis",
+    "onnxruntime>=1.18",
+    "ruff",
+    "mypy",
+    "shimmy[dm-control]>=2,<3",
+]
 
 
 def files(folder: str) -> list[str]:
