@@ -11,10 +11,9 @@ from torch import Tensor
 
 from samg_ros.images import masked
 from samg_ros.masking.masker import Masker
-from sim_bridge.perturbations.backgrounds import Background, NoiseBackground, composite
+from sim_bridge.perturbations.backgrounds import NoiseBackground, composite
 from sim_bridge.scenes.mask_noise import MaskNoise, MaskNoiseConfig
-from sim_bridge.scenes.scene import SceneFrame
-from sim_bridge.scenes.views import area_resize, make_mask_source
+from sim_bridge.scenes.views import EpisodeView, area_resize
 
 
 class BatchPictures(Protocol):
@@ -64,58 +63,47 @@ class SamgPictures:
         return torch.from_numpy(np.stack(shrunk).transpose(0, 3, 1, 2).copy())
 
 
-View = Callable[[SceneFrame], np.ndarray]
-"""One way to see an episode: a frame before any background to uint8 [H, W, 3]."""
+View = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""One way to see an episode, frame by frame: ``rgb``, uint8 [H, W, 3] before any background, and
+``targets``, uint8 [H, W] ids, to a picture, uint8 [H, W, 3]."""
 
 Views = Callable[[int], list[View]]
 """The ways in which the episode of a seed is seen; the student drives on the first."""
 
 
-class Masking:
-    """One way a segmenter might have seen an episode: its own faults and its own background."""
+class NoisyView:
+    """One way a segmenter might have seen an episode: its own faults and its own background.
 
-    def __init__(
-        self, background: Background, seed: Sequence[int], faults: MaskNoiseConfig
-    ) -> None:
+    :param seed: what they follow from. :param faults: how bad the masks get.
+    """
+
+    def __init__(self, seed: Sequence[int], faults: MaskNoiseConfig) -> None:
         rng = np.random.default_rng(seed)
-        self._background = background
+        self._background = NoiseBackground()
         self._background.reset(int(rng.integers(2**31)))
         self._noise = MaskNoise(rng, faults)
+        self._step = 0
 
-    def __call__(self, frame: SceneFrame) -> np.ndarray:
-        """:param frame: before any background. :return: uint8 [H, W, 3], masked."""
-        mask = self._noise(frame.targets)
-        behind = self._background.frame(frame.step, *mask.shape)
-        return masked(composite(frame.rgb, frame.targets > 0, behind), mask)
-
-
-def noisy_maskings(count: int, faults: float = 1.0) -> Views:
-    """``count`` independently spoilt maskings, before moving textures: photographs are what a
-    student is measured on.
-
-    :param faults: how strong the faults are, relative to :class:`MaskNoiseConfig`'s.
-    """
-    backgrounds = [NoiseBackground() for _ in range(count)]
-    noise = MaskNoiseConfig().scaled(faults)
-    return lambda seed: [Masking(b, [seed, 1, i], noise) for i, b in enumerate(backgrounds)]
+    def __call__(self, rgb: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """:return: the next frame's picture, uint8 [H, W, 3], black where the mask is not."""
+        mask = self._noise(targets)
+        behind = self._background.frame(self._step, *mask.shape)
+        self._step += 1
+        return masked(composite(rgb, targets > 0, behind), mask)
 
 
 def training_views(mask: str, maskings: int, faults: float) -> Views:
     """What ``samg train student --mask`` names.
 
-    Without masks there is one way to see a frame, the task as it is: the twin that a masked
-    student is compared with learns like everyone who has no masker.
+    With masks, several are independently spoilt, before moving textures: photographs are what a
+    student is measured on. Without them there is one way to see a frame, the task as it is: the
+    twin that a masked student is compared with learns like everyone who has no masker.
 
-    :param mask: ``targets``, or the name of a mask source that has no masks.
-    :param maskings: maskings of every frame, where it is masked; ``faults``: of what strength.
-    :raises ConfigError: unknown mask source.
+    :param mask: ``targets``, or masks of :class:`EpisodeView` that need no targets.
+    :param maskings: maskings of every frame, where it is masked; ``faults``: how strong, relative
+        to :class:`MaskNoiseConfig`'s.
     """
-    if mask == "targets":
-        return noisy_maskings(maskings, faults)
-
-    def views(seed: int) -> list[View]:
-        source = make_mask_source(mask)
-        source.reset(seed)
-        return [source]
-
-    return views
+    if mask != "targets":
+        return lambda seed: [EpisodeView(mask, seed)]
+    noise = MaskNoiseConfig().scaled(faults)
+    return lambda seed: [NoisyView([seed, 1, i], noise) for i in range(maskings)]

@@ -1,22 +1,175 @@
-"""Episodes of a policy in a scene, in process: the ROS path is measured by the recorder."""
+"""Episodes in simulated environments, in process: the ROS path is measured by the recorder.
+
+There is one loop, :func:`rollout`; a :class:`Driver` says what acts in it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
+from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from policies.base import Observation, Policy
-from policies.episode import EpisodeRecord
+from policies.episode import Cell, Episode, EpisodeRecord
 from policies.pictures import BatchPictures
+from sim_bridge.envs.env import EnvConfig
+from sim_bridge.envs.env import Observation as Observations
+from sim_bridge.envs.vector import begin, borrowed, task_spec_of
 from sim_bridge.scenes.scene import Scene
 from sim_bridge.scenes.vector import VectorScenes
-from sim_bridge.scenes.views import MaskSource
-from sim_bridge.task import StepResult, Task
+from sim_bridge.task import Task
+
+
+class Driver(Protocol):
+    """What acts in the copies of a vector. Where a copy is, is its place: its index."""
+
+    def begin(self, place: int, episode: Episode) -> None:
+        """An episode begins there: what was seen before does not count any more."""
+        ...
+
+    def act(self, seen: Observations, places: Sequence[int]) -> np.ndarray:
+        """One control step.
+
+        :param seen: of all copies, [N, ...] each. :param places: where an episode is running.
+        :return: float [N, A] in [-1, 1]; of other places nothing is heeded.
+        """
+        ...
+
+
+def rollout(
+    driver: Driver, envs: VectorEnv, episodes: Iterable[Episode]
+) -> Iterator[tuple[int, EpisodeRecord]]:
+    """Run episodes side by side; as soon as one ends, the next begins in its place.
+
+    Each ends with its first success or at the task's limit. What the copies did before is lost.
+
+    :return: place and record of each episode that has ended.
+    :raises SimulationError: an action cannot be used, or a worker died.
+    """
+    spec, count = task_spec_of(envs), envs.num_envs
+    waiting = iter(episodes)
+    running: dict[int, _Running] = {}
+    seen: Observations = {}
+    while True:
+        seeds: list[int | None] = [None] * count
+        for place in sorted(set(range(count)) - running.keys()):
+            if (episode := next(waiting, None)) is None:
+                break
+            running[place] = _Running(episode)
+            seeds[place] = episode.seed
+            driver.begin(place, episode)
+        if not running:
+            return
+        if any(seed is not None for seed in seeds):
+            # Where there is no episode at all, one begins all the same: every copy will step.
+            idle = None if seen else next(seed for seed in seeds if seed is not None)
+            seen, _ = begin(envs, [idle if seed is None else seed for seed in seeds])
+        seen, rewards, terminated, truncated, infos = envs.step(driver.act(seen, list(running)))
+        for place, run in list(running.items()):
+            run.steps += 1
+            run.episode_return += float(rewards[place])
+            success = bool(infos["success"][place])
+            if success or terminated[place] or truncated[place]:
+                del running[place]
+                yield place, run.record(success if spec.tells_success else None)
+
+
+@dataclass
+class _Running:
+    """An episode on its way."""
+
+    episode: Episode
+    steps: int = 0
+    episode_return: float = 0.0
+
+    def record(self, success: bool | None) -> EpisodeRecord:
+        seed, cell = self.episode.seed, self.episode.cell
+        return EpisodeRecord(seed, success, self.steps, self.episode_return, cell=cell)
+
+
+class PolicyDriver:
+    """A policy, copied for each of ``places``: it remembers frames."""
+
+    def __init__(self, policy: Policy, places: int) -> None:
+        self._policies = [copy.deepcopy(policy) for _ in range(places)]
+
+    def begin(self, place: int, episode: Episode) -> None:
+        self._policies[place].reset()
+
+    def act(self, seen: Observations, places: Sequence[int]) -> np.ndarray:
+        """From ``rgb`` at the size of the policy's camera, and ``joints``."""
+        return in_places(
+            len(self._policies),
+            {
+                place: self._policies[place].act(
+                    Observation(seen["rgb"][place], seen["joints"][place])
+                )
+                for place in places
+            },
+        )
+
+
+class StateDriver:
+    """A teacher. :param act: state, float64 [D], to action, float [A]."""
+
+    def __init__(self, act: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._act = act
+
+    def begin(self, place: int, episode: Episode) -> None:
+        """Nothing to do: a teacher has no memory."""
+
+    def act(self, seen: Observations, places: Sequence[int]) -> np.ndarray:
+        """From ``state``."""
+        states = seen["state"]
+        return in_places(len(states), {place: self._act(states[place]) for place in places})
+
+
+class StackDriver:
+    """An agent that takes all copies' frame stacks as one batch.
+
+    :param act: uint8 [N, 3 * ``frame_stack``, S, S] to actions, float32 [N, A].
+    :param pictures: ``rgb``, uint8 [N, H, W, 3], to the agent's pictures, uint8 [N, 3, S, S].
+    """
+
+    def __init__(
+        self,
+        act: Callable[[Tensor], Tensor],
+        pictures: Callable[[np.ndarray], Tensor],
+        frame_stack: int,
+    ) -> None:
+        self._act, self._pictures, self._length = act, pictures, frame_stack
+        self._stacks: dict[int, Tensor] = {}
+
+    def begin(self, place: int, episode: Episode) -> None:
+        self._stacks.pop(place, None)
+
+    def act(self, seen: Observations, places: Sequence[int]) -> np.ndarray:
+        """From ``rgb``."""
+        pictures = self._pictures(seen["rgb"][list(places)])
+        for place, picture in zip(places, pictures, strict=True):
+            before = self._stacks.get(place, picture.repeat(self._length, 1, 1))
+            self._stacks[place] = torch.cat([before[3:], picture])
+        actions = self._act(torch.stack([self._stacks[place] for place in places])).cpu().numpy()
+        return in_places(len(seen["rgb"]), dict(zip(places, actions, strict=True)))
+
+
+T = TypeVar("T")
+
+
+def in_places(count: int, actions: dict[int, np.ndarray]) -> np.ndarray:
+    """Actions by place as one array, [``count``, A], zero elsewhere."""
+    some = next(iter(actions.values()))
+    together = np.zeros((count, *np.shape(some)), np.asarray(some).dtype)
+    for place, action in actions.items():
+        together[place] = action
+    return together
 
 
 @dataclass(frozen=True)
@@ -36,60 +189,49 @@ class EpisodeResults:
         return _mean(episode.episode_return for episode in self.episodes)
 
 
-def evaluate(
-    policy: Policy, scene: Scene, mask_source: MaskSource, seeds: Iterable[int]
-) -> EpisodeResults:
-    """Run one episode a seed; each ends with its first success or at the task's limit.
+def evaluate(driver: Driver, envs: VectorEnv, seeds: Iterable[int]) -> EpisodeResults:
+    """Run one episode a seed, see :func:`rollout`; the results are in the order of the seeds."""
+    order = list(seeds)
+    found = rollout(driver, envs, [Episode(Cell(), seed) for seed in order])
+    records = {record.seed: record for _, record in found}
+    return EpisodeResults(tuple(records[seed] for seed in order))
 
-    :raises SimulationError: the policy's action cannot be used by the scene's task.
+
+def evaluate_policy(
+    policy: Policy, scene: Scene, masks: str, seeds: Iterable[int]
+) -> EpisodeResults:
+    """As :func:`evaluate`, in this process.
+
+    :param scene: whose camera's picture has the size that the policy is for; it stays the
+        caller's. :param masks: one of :data:`sim_bridge.scenes.MASKS`.
     """
-    return EpisodeResults(tuple(_episode(policy, scene, mask_source, seed) for seed in seeds))
+    spec = policy.spec
+    config = EnvConfig(
+        masks=masks,
+        size=spec.image_size,
+        camera_size=spec.image_size,
+        keys=("rgb", "joints"),
+        camera=spec.camera,
+        joint_names=spec.joint_names,
+    )
+    return evaluate(PolicyDriver(policy, 1), borrowed(scene, config), seeds)
 
 
 def evaluate_states(
     act: Callable[[np.ndarray], np.ndarray], task: Task, seeds: Iterable[int]
 ) -> EpisodeResults:
-    """As :func:`evaluate`, for a teacher: nothing is rendered.
+    """As :func:`evaluate`, for a teacher, in this process: nothing is rendered.
 
-    :param act: state, float64 [S], to action, float [A].
+    :param act: state, float64 [D], to action, float [A]. :param task: it stays the caller's.
     """
-
-    def episode(seed: int) -> EpisodeRecord:
-        return _run(seed, task.reset(seed), step, lambda result: act(result.state))
-
-    def step(action: np.ndarray) -> StepResult:
-        return task.step(task.spec.action_to_command(action))
-
-    return EpisodeResults(tuple(episode(seed) for seed in seeds))
+    envs = borrowed(Scene(task), EnvConfig(keys=("state",)))
+    return evaluate(StateDriver(act), envs, seeds)
 
 
 def robot_joints(task: Task) -> np.ndarray:
     """:return: float32 [J], positions of ``spec.proprioception`` in rad or m."""
     index = [task.spec.joint_names.index(name) for name in task.spec.proprioception]
     return task.joint_state().position[index].astype(np.float32)
-
-
-def _episode(policy: Policy, scene: Scene, mask_source: MaskSource, seed: int) -> EpisodeRecord:
-    def act(_: StepResult) -> np.ndarray:
-        image = mask_source(scene.observe(policy.spec.camera))
-        return policy.act(Observation(image, robot_joints(scene.task)))
-
-    policy.reset()
-    mask_source.reset(seed)
-    return _run(seed, scene.reset(seed), scene.act, act)
-
-
-def _run(
-    seed: int,
-    result: StepResult,
-    step: Callable[[np.ndarray], StepResult],
-    act: Callable[[StepResult], np.ndarray],
-) -> EpisodeRecord:
-    episode_return = 0.0
-    while not (result.done or result.success):
-        result = step(act(result))
-        episode_return += result.reward
-    return EpisodeRecord(seed, result.success, result.step, episode_return)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
@@ -12,7 +13,7 @@ from policies.episode import Cell, Episode, EpisodeRecord
 from policies.eval.config import SAMG, EvalConfig, settings
 from policies.eval.folder import EvalFolder
 from policies.eval.prepare import Prepared, look_files, prepare, weight_files
-from policies.eval.runner import Runner, World, make_scenes
+from policies.eval.runner import World, make_envs, run
 from samg_ros.errors import ConfigError, SamgError, SimulationError
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.result import LostBehaviour, MaskSource
@@ -61,11 +62,14 @@ def run_world(
     masker: MaskSource | None,
     keep: Keep,
 ) -> None:
-    """Episodes that share their environments. :raises SamgError: see :class:`Runner`."""
+    """Episodes that share their environments.
+
+    :raises SamgError: see :func:`policies.eval.runner.run`.
+    """
     config = prepared.config
-    with make_scenes(world, config.envs, len(episodes)) as scenes:
+    with closing(make_envs(world, config.envs, len(episodes))) as envs:
         on_lost = cast(LostBehaviour, config.on_lost)
-        Runner(scenes, prepared.of_task(world.task), masker, on_lost).run(episodes, keep)
+        run(envs, episodes, prepared.of_task(world.task), masker, on_lost, keep)
 
 
 def by_world(prepared: Prepared, episodes: Iterable[Episode]) -> dict[World, list[Episode]]:

@@ -47,7 +47,8 @@ class Prepared:
     def world(self, cell: Cell) -> World:
         """Where a cell's episodes take place: the camera is as the policy was trained with."""
         size = self.policies[cell.task, cell.policy].spec.image_size
-        return World(cell.task, self.config.looks[cell.perturb], size)
+        joints = self.specs[cell.task].joint_names
+        return World(cell.task, self.config.looks[cell.perturb], size, joints)
 
     def of_task(self, task: str) -> dict[str, Policy]:
         """A task's policies by name."""

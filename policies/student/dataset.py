@@ -168,7 +168,7 @@ def collect(
     succeeded, end = False, drive.max_steps if tells_success else scene.task.spec.episode_steps
     while result.step < end and not result.done:
         frame = scene.observe()
-        images = [view(frame) for view in ways]
+        images = [view(frame.rgb, frame.targets) for view in ways]
         frames.append([area_resize(image, image_size).transpose(2, 0, 1) for image in images])
         joints.append(robot_joints(scene.task))
         states.append(result.state)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from policies.base import policy_spec
-from policies.rollout import EpisodeResults, evaluate, evaluate_states
+from policies.rollout import EpisodeResults, evaluate_policy, evaluate_states
 from policies.student.config import StudentConfig
 from policies.student.dagger import KIND, StudentTraining
 from policies.student.policy import JointOffsets, StudentPolicy
@@ -17,8 +17,8 @@ from policies.training.run import TrainingRun
 from samg_ros.machine import single_thread
 from sim_bridge.experts.state import StateTeacher, Teacher, shipped_teacher
 from sim_bridge.perturbations.grammar import Perturbation, make_perturbation
+from sim_bridge.scenes import MASKS
 from sim_bridge.scenes.scene import Scene, world_of
-from sim_bridge.scenes.views import MASK_SOURCES, make_mask_source
 from sim_bridge.task import CAMERA_SIZE, Task, make_task, tasks
 
 TEACHER = "teacher"
@@ -30,19 +30,19 @@ def score(
 ) -> dict[str, EpisodeResults]:
     """Held-out episodes, by what the student saw, and its teacher's on the same seeds.
 
-    Names of mask sources stand for the held-out perturbation. A student that learned from raw
+    Names of masks stand for the held-out perturbation. A student that learned from raw
     pictures is also scored on raw pictures without it, ``none_clean``, and never on masks.
 
     :param episodes: of each; their seeds are the first of ``EVALUATION_SEEDS``.
     """
     chosen = EVALUATION_SEEDS[:episodes]
-    names = list(MASK_SOURCES) if policy.spec.mask == "targets" else [policy.spec.mask]
+    names = list(MASKS) if policy.spec.mask == "targets" else [policy.spec.mask]
     perturbed, clean = Scene(task, held_out), Scene(task)
     results = {TEACHER: evaluate_states(teacher.label, task, chosen)}
     for name in names:
-        results[name] = evaluate(policy, perturbed, make_mask_source(name), chosen)
+        results[name] = evaluate_policy(policy, perturbed, name, chosen)
     if policy.spec.mask == "none":
-        results["none" + CLEAN] = evaluate(policy, clean, make_mask_source("none"), chosen)
+        results["none" + CLEAN] = evaluate_policy(policy, clean, "none", chosen)
     return results
 
 

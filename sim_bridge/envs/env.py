@@ -32,7 +32,7 @@ from sim_bridge.render import CAMERA_SIZE
 from sim_bridge.scenes import MASKS
 from sim_bridge.scenes.scene import Scene, make_scene
 from sim_bridge.scenes.views import EpisodeView, area_resize
-from sim_bridge.task import StepResult, check_seed
+from sim_bridge.task import StepResult, TaskSpec, check_seed
 
 KEYS = ("rgb", "mask", "joints", "state")
 RENDER_MODES = (None, "rgb_array")
@@ -124,7 +124,9 @@ class SamgEnv(gymnasium.Env[Observation, np.ndarray]):
         self.metadata = {**self.metadata, "render_fps": round(1 / spec.control_dt_s)}
         self._config = config = config or EnvConfig()
         self._camera = config.camera or spec.default_camera
-        scene.task.camera_fovy_rad(self._camera)  # an unknown one is told now
+        if self._camera not in spec.cameras:
+            known = ", ".join(spec.cameras)
+            raise SimulationError(f"unknown camera {self._camera!r}; choose one of: {known}")
         self._joints = [_index(spec, name) for name in config.joint_names or spec.proprioception]
         self.action_space = Box(-1, 1, (spec.action_size,), np.float32)
         spaces = {key: self._space(key) for key in config.keys}
@@ -222,7 +224,7 @@ class SamgEnv(gymnasium.Env[Observation, np.ndarray]):
         return {"success": bool(result.success)}
 
 
-def _index(spec: Any, name: str) -> int:
+def _index(spec: TaskSpec, name: str) -> int:
     if name not in spec.joint_names:
         known = ", ".join(spec.joint_names)
         raise ConfigError(f"{spec.name} has no joint {name!r}; choose among: {known}")

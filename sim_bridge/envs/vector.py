@@ -24,7 +24,8 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from samg_ros.errors import SamgError, SimulationError
-from sim_bridge.envs.env import Observation, SamgEnv, make
+from sim_bridge.envs.env import EnvConfig, Observation, SamgEnv, make
+from sim_bridge.scenes.scene import Scene
 from sim_bridge.task import TaskSpec, check_seed
 
 _CLOSING_S = 5.0
@@ -61,6 +62,16 @@ def vectorize(
     if workers:
         return Workers(makers, copy)
     return SyncVectorEnv(makers, copy=copy, autoreset_mode=AutoresetMode.DISABLED)
+
+
+def borrowed(scene: Scene, config: EnvConfig) -> VectorEnv:
+    """One copy in this process, of a scene that stays the caller's: closing leaves it open."""
+    return vectorize([partial(_Borrowed, scene, config)], workers=False)
+
+
+class _Borrowed(SamgEnv):
+    def close(self) -> None:
+        """Nothing to do: the scene is somebody else's."""
 
 
 def task_spec_of(envs: VectorEnv) -> TaskSpec:

@@ -13,10 +13,10 @@ import torch
 
 from policies.cli import train
 from policies.networks import StudentNet, StudentNetConfig
-from policies.pictures import noisy_maskings
+from policies.pictures import training_views
 from policies.preprocessing import FrameStack
 from policies.registry import load_policy
-from policies.rollout import EpisodeResults, evaluate
+from policies.rollout import EpisodeResults, evaluate_policy
 from policies.student.config import StudentConfig
 from policies.student.dataset import Dataset, Drive, Episode, collect
 from policies.student.learner import StudentLearner
@@ -29,8 +29,9 @@ from samg_ros.io.run_folder import command_line
 from samg_ros.machine import single_thread
 from sim_bridge.experts.state import Normalizer, StateTeacher
 from sim_bridge.perturbations.grammar import make_perturbation
+from sim_bridge.scenes import MASKS
 from sim_bridge.scenes.scene import Scene
-from sim_bridge.scenes.views import MASK_SOURCES, make_mask_source
+from sim_bridge.scenes.views import EpisodeView
 from sim_bridge.task import Task, make_task
 
 TASK = "adroit_door"
@@ -46,7 +47,7 @@ def episodes(task: Task) -> list[Episode]:
     """Two short episodes that the teacher drives."""
     teacher, drive = StateTeacher.shipped(TASK), Drive(1.0, 1, 0.05, 20, 5)
     return [
-        collect(Scene(task), noisy_maskings(2), teacher, None, drive, 84, seed)
+        collect(Scene(task), training_views("targets", 2, 1.0), teacher, None, drive, 84, seed)
         for seed in (10_000, 10_001)
     ]
 
@@ -90,7 +91,7 @@ def test_teacher_and_student_drive_in_stretches(
     teacher = SimpleNamespace(label=lambda _: np.full(28, 0.5, np.float32))
     student = SimpleNamespace(reset=lambda: None, act=lambda _: np.full(28, -0.5, np.float32))
     drive = Drive(0.5, mean_stretch, 0.0, 60, 5)
-    collect(scene, noisy_maskings(1), teacher, student, drive, 84, 10_000)
+    collect(scene, training_views("targets", 1, 1.0), teacher, student, drive, 84, 10_000)
     assert set(driven) == {0.5, -0.5}
     assert switches[0] <= np.count_nonzero(np.diff(driven)) <= switches[1]
 
@@ -230,24 +231,21 @@ def test_seeds_for_training_validation_and_evaluation_never_meet() -> None:
 
 def test_evaluation_is_reproducible_and_tells_success(task: Task) -> None:
     scene, policy = Scene(task, make_perturbation("photos", TASK)), load_policy("student", TASK)
-    one, two = (evaluate(policy, scene, make_mask_source("oracle+noise"), [3]) for _ in range(2))
+    one, two = (evaluate_policy(policy, scene, "oracle+noise", [3]) for _ in range(2))
     assert one == two and one.success_rate == 1
     assert 20 < (one.episodes[0].success_step or 0) < 40
     assert np.isnan(EpisodeResults(()).success_rate)
 
 
-def test_mask_sources_show_what_they_say(task: Task) -> None:
+def test_views_show_what_they_say(task: Task) -> None:
     scene = Scene(task, make_perturbation("photos", TASK))
     scene.reset(0)
     frame = scene.observe()
-    sources = {name: make_mask_source(name) for name in MASK_SOURCES}
-    for source in sources.values():
-        source.reset(0)
-    images = {name: source(frame) for name, source in sources.items()}
+    images = {name: EpisodeView(name, 0)(frame.rgb, frame.targets) for name in MASKS}
     seen = frame.targets > 0
     np.testing.assert_array_equal(images["none"], frame.rgb)
     np.testing.assert_array_equal(images["oracle"][seen], frame.rgb[seen])
     assert not images["oracle"][~seen].any() and not images["black"].any()
     assert images["oracle+noise"][~seen].any()
     with pytest.raises(ConfigError, match=r"choose one of: oracle, oracle\+noise, none, black"):
-        make_mask_source("samg")
+        EpisodeView("samg", 0)

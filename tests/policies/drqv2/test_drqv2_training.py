@@ -22,14 +22,14 @@ from policies.drqv2.run import KIND, train_drqv2
 from policies.drqv2.training import DrQV2Training
 from policies.pictures import WorkerPictures
 from policies.registry import load_policy
-from policies.rollout import evaluate
+from policies.rollout import evaluate_policy
 from policies.training import EVALUATION_SEEDS
 from policies.training.curves import FILE as CURVES
 from policies.training.curves import read_curves
 from policies.training.run import load_state, resumed
 from samg_ros.errors import CheckpointError, ConfigError
 from sim_bridge.scenes.vector import VectorScenes
-from sim_bridge.scenes.views import WorkerView, make_mask_source
+from sim_bridge.scenes.views import WorkerView
 from sim_bridge.task import TaskSpec
 
 TASK = "toy_block"
@@ -217,7 +217,7 @@ def test_a_run_that_is_done_stays_as_it_is(whole: Path, tmp_path: Path) -> None:
 
 def test_the_checkpoint_plays_as_it_was_scored(whole: Path) -> None:
     policy = load_policy(whole / f"{TASK}.safetensors", TASK)
-    results = evaluate(policy, block_scene(), make_mask_source("oracle"), EVALUATION_SEEDS[:5])
+    results = evaluate_policy(policy, block_scene(), "oracle", EVALUATION_SEEDS[:5])
     stored = json.loads((whole / "results.json").read_text())["episodes"]
     assert len(stored) == 5
     for episode, (index, expected) in zip(results.episodes, enumerate(stored), strict=True):
