@@ -67,7 +67,7 @@ def perturbations_table() -> str:
 def policies_table() -> str:
     """Markdown table of the policies that ship."""
     from policies.cli.policies import cells, headings, shipped_scores
-    from policies.eval.report.table import markdown
+    from policies.eval.report.tables import markdown
 
     return markdown(headings(), [cells(scores) for scores in shipped_scores()])
 

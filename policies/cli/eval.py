@@ -97,7 +97,7 @@ def driver(prepared: Prepared) -> Driver:
 def write_results(folder: EvalFolder, problems: list[str]) -> dict:
     """Write ``results.json``, ``results.md`` and ``results.png``. :return: the first."""
     from policies.eval.report.figures import draw
-    from policies.eval.report.table import overall_table, results_table
+    from policies.eval.report.tables import overall_table, results_table
     from policies.eval.summary import overall, rows_of
     from samg_ros.io.atomic import write_text
 
@@ -118,7 +118,7 @@ def screen_table(rows: list[Row]) -> Table:
     """The most of ``results.md`` that a screen has room for."""
     from rich.table import Table
 
-    from policies.eval.report.table import interval
+    from policies.eval.report.tables import interval
 
     table = Table(box=None)
     for heading in ("task", "policy", "masks", "look", "success or return", "of clean", "IoU"):

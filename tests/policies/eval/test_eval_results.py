@@ -14,8 +14,7 @@ from eval_fixtures import (  # noqa: F401 - few_draws is a fixture
 from scipy.stats import trim_mean
 
 from policies.episode import Cell
-from policies.eval.report.glance import lines_of
-from policies.eval.report.table import interval, results_table
+from policies.eval.report.tables import interval, lines_of, results_table
 from policies.eval.summary import overall, rows_of, score_ratio
 from samg_ros.statistics import Interval
 

@@ -1,4 +1,4 @@
-"""The short of several evaluations: for each look a line a task, and the ratios over tasks."""
+"""Results as Markdown: a line for each combination, and the short of several evaluations."""
 
 from __future__ import annotations
 
@@ -8,14 +8,92 @@ from statistics import fmean
 
 from policies.episode import Cell, EpisodeRecord
 from policies.eval.config import CLEAN, SAMG
-from policies.eval.report.table import interval, markdown
-from policies.eval.summary import Row, by_combination, score_ratio
+from policies.eval.summary import Overall, Row, by_combination, score_ratio
 from samg_ros.statistics import Interval
+
+_HEADINGS = (
+    "task",
+    "policy",
+    "masks",
+    "look",
+    "successes",
+    "success rate",
+    "success, IQM",
+    "return",
+    "return, IQM",
+    "of clean",
+    "mask IoU (worst)",
+    "found",
+)
+
+
+def results_table(rows: Sequence[Row], runs: Mapping[Cell, str] | None = None) -> str:
+    """One line for each combination. :param runs: where the episodes of each come from."""
+    if runs is None:
+        return markdown(_HEADINGS, [_cells(row) for row in rows])
+    lines = [[*_cells(row), runs[row.cell]] for row in rows]
+    return markdown((*_HEADINGS, "run"), lines)
+
+
+def overall_table(rows: Sequence[Overall]) -> str:
+    """One line for each setting; empty where there is none."""
+    lines = [
+        [
+            row.cell.policy,
+            row.cell.mask,
+            row.cell.perturb,
+            str(row.tasks),
+            str(row.episodes),
+            interval(row.score.iqm),
+            interval(row.score.mean),
+        ]
+        for row in rows
+    ]
+    headings = ("policy", "masks", "look", "tasks", "episodes", "of clean, IQM", "of clean, mean")
+    return markdown(headings, lines) if lines else ""
+
+
+def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    rule = ["---"] * len(headings)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
+        for line in (headings, rule, *lines)
+    )
+
+
+def interval(found: Interval | None) -> str:
+    """A mean with its interval, to as many digits as its size deserves."""
+    if found is None:
+        return "-"
+    digits = 1 if max(map(abs, (found.mean, found.low, found.high))) >= 10 else 2
+    return f"{found.mean:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
+
+def _cells(row: Row) -> list[str]:
+    cell, success = row.cell, row.success
+    good = row.episodes - len(row.failed)
+    iou = "-" if row.mean_iou is None else f"{row.mean_iou:.3f} ({row.min_iou:.3f})"
+    return [
+        cell.task,
+        cell.policy,
+        cell.mask,
+        cell.perturb,
+        f"- of {row.episodes}" if success is None else f"{good} of {row.episodes}",
+        "-" if success is None else interval(success.mean),
+        "-" if success is None else interval(success.iqm),
+        interval(row.episode_return.mean),
+        interval(row.episode_return.iqm),
+        interval(row.score_ratio),
+        iou,
+        "-" if row.found is None else f"{row.found:.2f}",
+    ]
+
 
 WEAK = 0.9
 """Of the clean oracle's: with less, a task is named among the weakest."""
 
-_HEADINGS = (
+_GLANCE = (
     "task",
     "policy",
     "`samg`",
@@ -97,7 +175,7 @@ def looks_of(rows: Sequence[Row]) -> list[str]:
 
 def glance_table(lines: Sequence[Line]) -> str:
     """A line for each task and policy."""
-    return markdown(_HEADINGS, [_cells(line) for line in lines])
+    return markdown(_GLANCE, [_glance_cells(line) for line in lines])
 
 
 def ratios_table(lines: Sequence[Line]) -> str:
@@ -138,7 +216,7 @@ def _lines(
         yield Line(task, look, None, {}, twins, None)
 
 
-def _cells(line: Line) -> list[str]:
+def _glance_cells(line: Line) -> list[str]:
     samg = line.by_mask.get(SAMG)
     iou = "-" if samg is None or samg.mean_iou is None else f"{samg.mean_iou:.2f}"
     several = len(line.twins) > 1
