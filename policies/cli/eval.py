@@ -41,7 +41,7 @@ class PageConfig:
 
 
 def evaluate(config: OmitArgPrefixes[EvalConfig], masker: OmitArgPrefixes[MaskerConfig]) -> int:
-    """Run episodes of every task, policy, mask and look; a run that was broken off goes on.
+    """Run episodes of every task, policy, mask and perturbation; a stopped run goes on.
 
     `samg eval report FOLDER...` writes a page of several runs.
     """
@@ -121,7 +121,8 @@ def screen_table(rows: list[Row]) -> Table:
     from policies.eval.report.tables import interval
 
     table = Table(box=None)
-    for heading in ("task", "policy", "masks", "look", "success or return", "of clean", "IoU"):
+    scores = ("success or return", "of clean", "IoU")
+    for heading in ("task", "policy", "masks", "perturbation", *scores):
         table.add_column(heading, overflow="fold")
     for row in rows:
         shown = row.episode_return.iqm if row.success is None else row.success.mean

@@ -24,7 +24,7 @@ _ELSEWHERE = frozenset({"envs", "ray", "out", "json"})
 @documented
 @dataclass(frozen=True)
 class EvalConfig:
-    """Episodes of every task by every policy with every mask under every look."""
+    """Episodes of every task by every policy with every mask under every perturbation."""
 
     tasks: tuple[str, ...] = parameter(("adroit_door",), "tasks")
     policies: tuple[str, ...] = parameter(
@@ -82,12 +82,12 @@ class EvalConfig:
         return range(self.seed, self.seed + self.episodes)
 
     @property
-    def looks(self) -> dict[str, str]:
-        """How each look is called in results -> its text.
+    def perturbations(self) -> dict[str, str]:
+        """How each perturbation is called in results -> its text.
 
         :raises ConfigError: a text that cannot be read, or two that would be called the same.
         """
-        return _named(self.perturb, look_name, "perturb")
+        return _named(self.perturb, perturbation_name, "perturb")
 
     @property
     def policy_names(self) -> dict[str, str]:
@@ -98,8 +98,8 @@ class EvalConfig:
         return _named(self.policies, policy_name, "policies")
 
 
-def look_name(text: str) -> str:
-    """A look without this machine's folders, of which only the last is told."""
+def perturbation_name(text: str) -> str:
+    """A perturbation without this machine's folders, of which only the last is told."""
     from sim_bridge.perturbations.grammar import parse
 
     terms = parse(text)
@@ -117,7 +117,7 @@ def policy_name(text: str) -> str:
 def settings(config: EvalConfig, masker: MaskerConfig) -> dict[str, Any]:
     """What results depend on: runs that go on in one folder must have it in common."""
     own = {k: v for k, v in asdict(config).items() if k not in _ELSEWHERE}
-    own |= {"policies": list(config.policy_names), "perturb": list(config.looks)}
+    own |= {"policies": list(config.policy_names), "perturb": list(config.perturbations)}
     if SAMG in config.masks:
         own["masker"] = _masker_settings(masker)
     return {name: list(v) if isinstance(v, tuple) else v for name, v in own.items()}
@@ -125,7 +125,7 @@ def settings(config: EvalConfig, masker: MaskerConfig) -> dict[str, Any]:
 
 def command(config: EvalConfig, masker: MaskerConfig) -> str:
     """The command that repeats a run, with DIR for this machine's folders."""
-    told = asdict(config) | {"policies": config.policy_names, "perturb": config.looks}
+    told = asdict(config) | {"policies": config.policy_names, "perturb": config.perturbations}
     words = ["samg", "eval"]
     for name in ("tasks", "policies", "masks", "perturb"):
         words += [f"--{name}", *map(shlex.quote, told[name])]

@@ -12,7 +12,7 @@ from typing import Any, cast
 from policies.episode import Cell, Episode, EpisodeRecord
 from policies.eval.config import SAMG, EvalConfig, settings
 from policies.eval.folder import EvalFolder
-from policies.eval.prepare import Prepared, look_files, prepare, weight_files
+from policies.eval.prepare import Prepared, perturbed_files, prepare, weight_files
 from policies.eval.runner import World, make_envs, run
 from samg_ros.errors import ConfigError, SamgError, SimulationError
 from samg_ros.masking.config import MaskerConfig
@@ -26,7 +26,7 @@ def settings_of(prepared: Prepared, masker: MaskerConfig) -> dict[str, Any]:
     own = settings(prepared.config, masker)
     cells = [str(cell) for cell in prepared.cells]
     known = {"checkpoints": prepared.fingerprints(), "references": prepared.references()}
-    files = look_files(prepared.config.perturb)
+    files = perturbed_files(prepared.config.perturb)
     if SAMG in prepared.config.masks:
         files |= weight_files(masker)
     return {**own, **known, "files": files, "cells": cells}
@@ -169,6 +169,6 @@ def _alone(prepared: Prepared, cell: Cell) -> EvalConfig:
         tasks=(cell.task,),
         policies=(config.policy_names[cell.policy],),
         masks=(cell.mask,),
-        perturb=(config.looks[cell.perturb],),
+        perturb=(config.perturbations[cell.perturb],),
         envs=config.envs or 1,
     )

@@ -48,7 +48,7 @@ class Prepared:
         """Where a cell's episodes take place: the camera is as the policy was trained with."""
         size = self.policies[cell.task, cell.policy].spec.image_size
         joints = self.specs[cell.task].joint_names
-        return World(cell.task, self.config.looks[cell.perturb], size, joints)
+        return World(cell.task, self.config.perturbations[cell.perturb], size, joints)
 
     def of_task(self, task: str) -> dict[str, Policy]:
         """A task's policies by name."""
@@ -72,7 +72,7 @@ def prepare(config: EvalConfig) -> Prepared:
 
     :raises SamgError: the first thing that cannot be used, and why.
     """
-    looks, names = config.looks, config.policy_names
+    looks, names = config.perturbations, config.policy_names
     chosen = tuple(dict.fromkeys(config.tasks))
     for task in chosen:
         tasks.get(task)
@@ -134,7 +134,7 @@ def _fingerprint(policy: Policy) -> str:
     return digest.hexdigest()[:16]
 
 
-def look_files(looks: Iterable[str]) -> dict[str, str]:
+def perturbed_files(looks: Iterable[str]) -> dict[str, str]:
     """By term and last part of its path: a digest of the file, or of what the folder holds.
 
     :param looks: texts of perturbations. Of a folder of clips the names and sizes count.

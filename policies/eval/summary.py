@@ -48,16 +48,17 @@ class Overall:
 
 
 def rows_of(records: Sequence[EpisodeRecord]) -> list[Row]:
-    """A row for each combination. Tasks and looks in the order of their first episodes; what is
-    to be compared stands together, in an order that does not depend on which ended first."""
+    """A row for each combination. Tasks and perturbations in the order of their first episodes;
+    what is to be compared stands together, in an order that does not depend on which ended first.
+    """
     by_cell = by_combination(records)
     tasks = list(dict.fromkeys(cell.task for cell in by_cell))
-    looks = list(dict.fromkeys(cell.perturb for cell in by_cell))
+    perturbations = list(dict.fromkeys(cell.perturb for cell in by_cell))
 
     def place(cell: Cell) -> tuple[int, int, int, str]:
         return (
             tasks.index(cell.task),
-            looks.index(cell.perturb),
+            perturbations.index(cell.perturb),
             MASKS.index(cell.mask) if cell.mask in MASKS else len(MASKS),
             cell.policy,
         )

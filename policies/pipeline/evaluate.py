@@ -132,7 +132,7 @@ def _record(
     cell = episodes[0].cell
     demo = DemoConfig(
         task=cell.task,
-        perturb=prepared.config.looks[cell.perturb],
+        perturb=prepared.config.perturbations[cell.perturb],
         mask=cell.mask,
         episodes=len(episodes),
         seed=episodes[0].seed,

@@ -13,12 +13,12 @@ from samg_ros.statistics import Interval
 
 _COLOURS = {"samg": "C0", "oracle": "C2", "none": "C1", "black": "C7", "oracle+noise": "C4"}
 _MARKERS = "os^Dv"
-_SPREAD = 0.6  # of the room between two looks, how much the points of one take
+_SPREAD = 0.6  # of the room between two perturbations, how much the points of one take
 _COLUMNS = 3
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """A panel for each task: success, or return, by look; nothing of no rows.
+    """A panel for each task: success, or return, by perturbation; nothing of no rows.
 
     :raises ConfigError: matplotlib is not installed. :raises OutputError: the disk refuses it.
     """
@@ -42,7 +42,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 
 def _draw_task(panel: Any, rows: Sequence[Row]) -> None:
-    looks = list(dict.fromkeys(row.cell.perturb for row in rows))
+    perturbations = list(dict.fromkeys(row.cell.perturb for row in rows))
     series = list(dict.fromkeys((row.cell.policy, row.cell.mask) for row in rows))
     policies = list(dict.fromkeys(policy for policy, _ in series))
     for number, (policy, mask) in enumerate(series):
@@ -54,7 +54,7 @@ def _draw_task(panel: Any, rows: Sequence[Row]) -> None:
         below = [max(0.0, interval.mean - interval.low) for interval in shown]
         above = [max(0.0, interval.high - interval.mean) for interval in shown]
         panel.errorbar(
-            [looks.index(row.cell.perturb) + shift for row in these],
+            [perturbations.index(row.cell.perturb) + shift for row in these],
             means,
             yerr=[below, above],
             fmt=_MARKERS[policies.index(policy) % len(_MARKERS)],
@@ -65,17 +65,18 @@ def _draw_task(panel: Any, rows: Sequence[Row]) -> None:
     has_success = rows[0].success is not None
     panel.set_title(rows[0].cell.task)
     panel.set_ylabel("success rate" if has_success else "return, mean")
-    panel.set_xticks(range(len(looks)), _short(looks), fontsize=8)
-    panel.set_xlim(-0.6, len(looks) - 0.4)
+    panel.set_xticks(range(len(perturbations)), _short(perturbations), fontsize=8)
+    panel.set_xlim(-0.6, len(perturbations) - 0.4)
     panel.set_ylim(*((-0.03, 1.03) if has_success else (min(0.0, panel.get_ylim()[0]), None)))
     panel.grid(axis="y", alpha=0.3)
 
 
-def _short(looks: Sequence[str]) -> list[str]:
-    """Looks without their folders, where that tells them apart: four stand under a panel."""
-    names = [[term.partition("=DIR/")[0] for term in look.split(",")] for look in looks]
+def _short(perturbations: Sequence[str]) -> list[str]:
+    """Without their folders, where that tells them apart: four stand under a panel."""
+    names = [[term.partition("=DIR/")[0] for term in one.split(",")] for one in perturbations]
     short = [",\n".join(terms) for terms in names]
-    return short if len(set(short)) == len(looks) else [k.replace(",", ",\n") for k in looks]
+    unlike = len(set(short)) == len(perturbations)
+    return short if unlike else [one.replace(",", ",\n") for one in perturbations]
 
 
 def _shown(row: Row) -> Interval:

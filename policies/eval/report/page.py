@@ -17,9 +17,9 @@ from policies.eval.report.tables import (
     WEAK,
     glance_table,
     lines_of,
-    looks_of,
     markdown,
     overall_table,
+    perturbations_of,
     ratios_table,
     results_table,
     weakest,
@@ -127,9 +127,9 @@ in how many episodes they have, so each tells its own.
   picture; `black`: nothing, which tells how far joint positions alone go. The *raw twin* learned
   from raw pictures with the same budget, and is what masks are to be compared with: a policy that
   learned from masked pictures has never seen raw ones.
-- A *look* is how the world is made to look, a text for `--perturb`; `none` is the world in which
-  policies learned. `DIR` stands for a folder of the machine that it ran on. Which of a folder's
-  clips an episode shows is drawn from its seed, so a row of few episodes shows few of them.
+- A *perturbation* changes how the world looks; it is a text for `--perturb`, and `none` is the
+  world in which policies learned. `DIR` stands for a folder of the machine that it ran on. Which
+  of a folder's clips an episode shows is drawn from its seed: a row of few episodes shows few.
 - Scores are successes, or the mean return for tasks that have no success. A ratio is of the two
   mean scores, over the seeds that both were run with, with a 95 % interval of the bootstrap,
   which of a single episode (n = 1) says nothing.
@@ -174,9 +174,9 @@ def write_page(folders: Sequence[Path], page: Path) -> None:
 def _glance(records: Sequence[EpisodeRecord], rows: Sequence[Row], plot: str) -> str:
     lines = lines_of(records, rows)
     told = []
-    for look in looks_of(rows):
-        here = [line for line in lines if line.look == look]
-        changed = "The world as it is" if look == CLEAN else f"Under `{look}`"
+    for perturb in perturbations_of(rows):
+        here = [line for line in lines if line.perturb == perturb]
+        changed = "The world as it is" if perturb == CLEAN else f"Under `{perturb}`"
         told += [f"## {changed}", "", glance_table(here), ""]
         if ratios := ratios_table(here):
             told += ["Over tasks, the mean of their ratios and the least of them:", "", ratios, ""]
@@ -228,7 +228,7 @@ def _through_nodes(
         returned = f"{row.episode_return.mean.mean:.1f}"
         told = [str(row.episodes), ended, returned, compared, numbers[row.cell]]
         lines.append([*settings, *told])
-    headings = ("task", "policy", "masks", "look", "episodes", "successes", "mean return")
+    headings = ("task", "policy", "masks", "perturbation", "episodes", "successes", "mean return")
     table = markdown((*headings, "outcome and steps as in process", "run"), lines)
     return f"## Through the ROS nodes\n\n`samg eval --via-ros`, the same seeds:\n\n{table}\n"
 

@@ -15,7 +15,7 @@ _HEADINGS = (
     "task",
     "policy",
     "masks",
-    "look",
+    "perturbation",
     "successes",
     "success rate",
     "success, IQM",
@@ -49,7 +49,8 @@ def overall_table(rows: Sequence[Overall]) -> str:
         ]
         for row in rows
     ]
-    headings = ("policy", "masks", "look", "tasks", "episodes", "of clean, IQM", "of clean, mean")
+    scores = ("of clean, IQM", "of clean, mean")
+    headings = ("policy", "masks", "perturbation", "tasks", "episodes", *scores)
     return markdown(headings, lines) if lines else ""
 
 
@@ -109,15 +110,15 @@ _GLANCE = (
 
 @dataclass(frozen=True)
 class Line:
-    """A policy that learned from masks, in one task under one look, and its twins.
+    """A policy that learned from masks, in one task under one perturbation, and its twins.
 
     ``by_mask``: its rows. ``twins``: rows of policies that were shown the raw picture alone.
-    ``of_oracle``: ``samg`` by ``oracle`` under the same look. ``policy`` is None where there are
-    only twins.
+    ``of_oracle``: ``samg`` by ``oracle`` under the same perturbation. ``policy`` is None where
+    there are only twins.
     """
 
     task: str
-    look: str
+    perturb: str
     policy: str | None
     by_mask: Mapping[str, Row]
     twins: tuple[Row, ...]
@@ -154,23 +155,23 @@ RATIOS: dict[str, Callable[[Line], tuple[str | None, Interval | None]]] = {
 
 
 def lines_of(records: Sequence[EpisodeRecord], rows: Sequence[Row]) -> list[Line]:
-    """Looks in the order of :func:`looks_of`, tasks in that of ``rows``.
+    """Perturbations in the order of :func:`perturbations_of`, tasks in that of ``rows``.
 
     :param rows: of the records.
     """
     by_cell = by_combination(records)
     found: list[Line] = []
-    for look in looks_of(rows):
+    for perturb in perturbations_of(rows):
         for task in dict.fromkeys(row.cell.task for row in rows):
-            here = [row for row in rows if (row.cell.task, row.cell.perturb) == (task, look)]
-            found += _lines(task, look, here, by_cell)
+            here = [row for row in rows if (row.cell.task, row.cell.perturb) == (task, perturb)]
+            found += _lines(task, perturb, here, by_cell)
     return found
 
 
-def looks_of(rows: Sequence[Row]) -> list[str]:
+def perturbations_of(rows: Sequence[Row]) -> list[str]:
     """The hardest background first, the unchanged world last, others as they come."""
-    looks = dict.fromkeys(row.cell.perturb for row in rows)
-    return sorted(looks, key=lambda look: (look == CLEAN, not look.startswith("video_hard")))
+    found = dict.fromkeys(row.cell.perturb for row in rows)
+    return sorted(found, key=lambda one: (one == CLEAN, not one.startswith("video_hard")))
 
 
 def glance_table(lines: Sequence[Line]) -> str:
@@ -179,7 +180,7 @@ def glance_table(lines: Sequence[Line]) -> str:
 
 
 def ratios_table(lines: Sequence[Line]) -> str:
-    """Each ratio over tasks: the mean and the least. :param lines: of one look."""
+    """Each ratio over tasks: the mean and the least. :param lines: of one perturbation."""
     told = []
     for has_success, kind in ((True, "with success"), (False, "with a return")):
         for name, ratio in RATIOS.items():
@@ -203,17 +204,17 @@ def weakest(lines: Sequence[Line]) -> list[str]:
 
 
 def _lines(
-    task: str, look: str, rows: Sequence[Row], by_cell: Mapping[Cell, list[EpisodeRecord]]
+    task: str, perturb: str, rows: Sequence[Row], by_cell: Mapping[Cell, list[EpisodeRecord]]
 ) -> Iterator[Line]:
     twins = tuple(row for row in rows if by_cell[row.cell][0].learned_from == "none")
     masked = [row for row in rows if by_cell[row.cell][0].learned_from == "targets"]
     for policy in dict.fromkeys(row.cell.policy for row in masked):
         by_mask = {row.cell.mask: row for row in masked if row.cell.policy == policy}
-        samg, oracle = (by_cell.get(Cell(task, policy, m, look)) for m in (SAMG, "oracle"))
+        samg, oracle = (by_cell.get(Cell(task, policy, m, perturb)) for m in (SAMG, "oracle"))
         of_oracle = score_ratio(samg, oracle) if samg and oracle else None
-        yield Line(task, look, policy, by_mask, twins, of_oracle)
+        yield Line(task, perturb, policy, by_mask, twins, of_oracle)
     if twins and not masked:
-        yield Line(task, look, None, {}, twins, None)
+        yield Line(task, perturb, None, {}, twins, None)
 
 
 def _glance_cells(line: Line) -> list[str]:
@@ -237,8 +238,9 @@ def _score(row: Row | None) -> str:
 
 def _weakness(line: Line) -> str:
     oracle, samg = line.by_mask.get("oracle"), line.by_mask[SAMG]
-    name = f"{line.task}, {line.policy}, {line.look}"
+    name = f"{line.task}, {line.policy}, {line.perturb}"
     told = f"{name}: {interval(line.of_clean)} of the clean `oracle`'s"
     if oracle and oracle.score_ratio:
-        told += f"; the `oracle`'s masks under the same look reach {oracle.score_ratio.mean:.2f}"
+        reached = f"{oracle.score_ratio.mean:.2f}"
+        told += f"; the `oracle`'s masks under the same perturbation reach {reached}"
     return told if samg.mean_iou is None else f"{told}; mean mask IoU {samg.mean_iou:.2f}"

@@ -63,13 +63,13 @@ def test_results_do_not_name_this_machines_folders(tmp_path: Path) -> None:
     assert "--policies student mine.safetensors " in told
     assert "video_hard=DIR/clips,camera_pose=medium" in told
     assert "--on-lost blank" in told and "--views 2" in told
-    assert config.looks["video_hard=DIR/clips,camera_pose=medium"] == config.perturb[1]
+    assert config.perturbations["video_hard=DIR/clips,camera_pose=medium"] == config.perturb[1]
 
 
 def test_two_folders_of_one_name_are_refused() -> None:
     config = EvalConfig(perturb=("video_hard=/a/clips", "video_hard=/b/clips"))
     with pytest.raises(ConfigError, match="would both be called 'video_hard=DIR/clips'"):
-        _ = config.looks
+        _ = config.perturbations
 
 
 def test_combinations_and_twins(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from policies.eval.config import EvalConfig
 from policies.eval.drive import settings_of
 from policies.eval.folder import read_episodes
-from policies.eval.prepare import look_files, prepare, weight_files
+from policies.eval.prepare import perturbed_files, prepare, weight_files
 from samg_ros.errors import ConfigError
 from samg_ros.masking.config import MaskerConfig
 
@@ -23,9 +23,11 @@ def test_folders_of_clips_are_told_by_what_is_in_them(tmp_path: Path) -> None:
         clips(tmp_path / name / "clips", content)
         for name, content in (("a", b"1"), ("b", b"2"), ("c", b"longer"))
     )
-    assert look_files([one, "none", "photos"]) == look_files([f"{same},camera_pose=easy"])
-    assert look_files([one]) != look_files([other])
-    assert list(look_files([one])) == ["video_hard=clips"]
+    assert perturbed_files([one, "none", "photos"]) == perturbed_files(
+        [f"{same},camera_pose=easy"]
+    )
+    assert perturbed_files([one]) != perturbed_files([other])
+    assert list(perturbed_files([one])) == ["video_hard=clips"]
 
 
 def test_weights_that_are_named_are_told_by_their_content(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_page_puts_runs_together_and_begins_with_the_short_of_it(tmp_path: Path)
     )
     weak = [line for line in text.splitlines() if "of the clean `oracle`'s" in line]
     assert [line[2:13] for line in weak] == ["walker_walk", "adroit_door"], "the worst first"
-    assert weak[0].endswith("; the `oracle`'s masks under the same look reach 0.95")
+    assert weak[0].endswith("; the `oracle`'s masks under the same perturbation reach 0.95")
     details = text[text.index("### walker_walk") :].splitlines()
     shown = [line for line in details if line.startswith("| walker_walk | student |")]
     assert [line.split(" | ")[-1] for line in shown] == ["2 |", "3 |", "2 |"]

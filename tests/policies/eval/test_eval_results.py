@@ -32,7 +32,7 @@ def test_rows_compare_with_the_clean_oracle() -> None:
         *success_records(replace(raw, perturb="photos"), [1, 0, 0, 0], learned_from="none"),
     ]
     rows = {row.cell: row for row in rows_of(records)}
-    # Look by look, what is to be compared beside each other.
+    # Perturbation by perturbation, what is to be compared beside each other.
     assert list(rows) == [DOOR, raw, samg, replace(raw, perturb="photos")]
     assert rows[DOOR].score_ratio is None, "it is what others are compared with"
     assert rows[samg].score_ratio is not None and rows[samg].score_ratio.mean == 0.5
