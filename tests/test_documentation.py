@@ -141,6 +141,12 @@ def test_a_node_s_page_has_its_topics(node: str) -> None:
     assert told - {("in", "any", "any", "matched")} == made
 
 
+def test_every_profile_of_quality_of_service_is_explained() -> None:
+    source = (ROOT / "samg_ros/ros/qos.py").read_text()
+    profiles = re.findall(r"^(\w+) = _profile\(", source, re.MULTILINE)
+    assert profiles == re.findall(r"^\| ([A-Z_]+) \|", PAGES["docs/nodes.md"], re.MULTILINE)
+
+
 # Python blocks
 
 
