@@ -72,7 +72,24 @@ def policies_table() -> str:
     return markdown(headings(), [cells(scores) for scores in shipped_scores()])
 
 
+def models_table() -> str:
+    """Markdown table of the models: size, licence, and where their weights come from."""
+    from samg_ros.weights.catalogue import CHECKPOINTS
+
+    lines = [
+        "| checkpoint | role | million numbers | input, px | licence | sources, in order |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in CHECKPOINTS.values():
+        name = f"**`{one.name}`**" if one.default else f"`{one.name}`"
+        size = f"{one.facts.parameters / 1e6:.1f} | {one.facts.input_size}"
+        sources = ", ".join(f"{s.kind} `{s.variant}`" for s in one.sources)
+        lines.append(f"| {name} | {one.role} | {size} | {one.licence} | {sources} |")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "models": models_table,
     "perturbations": perturbations_table,
     "policies": policies_table,
     **{f"{node} parameters": lambda node=node: parameters_table(node) for node in NODES},
