@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tyro.conf import OmitArgPrefixes
@@ -20,10 +20,10 @@ from samg_ros.parameters import documented, parameter, validate
 
 if TYPE_CHECKING:  # what --help has no need of, mujoco above all, takes seconds to import
     import numpy as np
+    from gymnasium.vector import VectorEnv
     from rich.console import Console
 
     from sim_bridge.scenes.scene import Scene
-    from sim_bridge.scenes.vector import VectorScenes
 
 
 @documented
@@ -271,17 +271,22 @@ class VectorFigures:
 def measure_vector(task: str, workers: int, bench: SimBench) -> VectorFigures:
     """Measure ``workers`` copies of the task called ``task``, moved at random.
 
-    :raises SimulationError: a worker cannot make its scene, or dies.
+    :raises SimulationError: a worker cannot make its environment, or dies.
     """
-    from sim_bridge.scenes.scene import make_scene
-    from sim_bridge.scenes.vector import VectorScenes
-    from sim_bridge.scenes.views import WorkerView
+    from sim_bridge.envs.vector import make_vector
 
-    side = {"height": bench.size, "width": bench.size}
-    make = partial(make_scene, task, **side, shadows=bench.shadows, perturb=bench.perturb)
-    view = partial(WorkerView, "oracle", bench.size)
-    with VectorScenes([make] * workers, view, **side) as scenes:
-        walk = _VectorWalk(scenes, bench.seed)
+    envs = make_vector(
+        task,
+        workers,
+        perturb=bench.perturb,
+        shadows=bench.shadows,
+        size=bench.size,
+        camera_size=bench.size,
+        masks="oracle",
+        keys=("rgb",),
+    )
+    with closing(envs):
+        walk = _VectorWalk(envs, bench.seed)
         walk.go(_WARM_UP)
         rates = [walk.go(bench.steps) for _ in range(bench.rounds)]
     return VectorFigures(task, workers, statistics.median(rates))
@@ -290,32 +295,28 @@ def measure_vector(task: str, workers: int, bench: SimBench) -> VectorFigures:
 class _VectorWalk:
     """Copies that are moved at random; each begins a new episode when one is done."""
 
-    def __init__(self, scenes: VectorScenes, seed: int) -> None:
+    def __init__(self, envs: VectorEnv, seed: int) -> None:
         import numpy as np
 
-        self._scenes = scenes
+        self._envs = envs
         self._rng = np.random.default_rng(seed)
-        self._next_seed = seed + len(scenes)
-        scenes.reset(range(seed, seed + len(scenes)))
+        self._seeds = itertools.count(seed)
+        envs.reset(seed=[next(self._seeds) for _ in range(envs.num_envs)])  # type: ignore[arg-type]
 
     def go(self, steps: int) -> float:
         """:return: frames a second; resets are not among the frames, and not in the time."""
+        from sim_bridge.envs.vector import begin
+
         seconds = 0.0
         for _ in range(steps):
-            shape = (len(self._scenes), self._scenes.spec.action_size)
-            actions = list(self._rng.uniform(-1, 1, shape))
+            actions = self._rng.uniform(-1, 1, self._envs.action_space.shape)
             start = time.perf_counter()
-            states = self._scenes.step(actions)
+            _, _, terminated, truncated, _ = self._envs.step(actions)
             seconds += time.perf_counter() - start
-            self._begin([state is not None and state.result.done for state in states])
-        return steps * len(self._scenes) / seconds
-
-    def _begin(self, done: list[bool]) -> None:
-        if any(done):
-            fresh = range(self._next_seed, self._next_seed + len(done))
-            seeds = [seed if over else None for seed, over in zip(fresh, done, strict=True)]
-            self._scenes.reset(seeds)
-            self._next_seed += len(done)
+            over = terminated | truncated
+            if over.any():
+                begin(self._envs, [next(self._seeds) if ended else None for ended in over])
+        return steps * self._envs.num_envs / seconds
 
 
 COLUMNS = ("task", "steps/s", "pictures/s", "frames/s", "rendering", "plain")

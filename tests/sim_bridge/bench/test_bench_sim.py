@@ -193,38 +193,35 @@ def test_a_measured_task_has_all_figures() -> None:
     assert len(found.plain_ratios) == len(found.plain_cpu_ratios) == 2
 
 
-class ClockScenes:
-    """Stands for scenes in workers: steps that take a while, episodes of five of them."""
+class ClockEnvs:
+    """Stands for environments in workers: steps that take a while, episodes of five of them."""
 
     def __init__(self, clock: Clock, count: int) -> None:
-        self.spec = SimpleNamespace(action_size=2)
+        self.num_envs = count
+        self.action_space = SimpleNamespace(shape=(count, 2))
         self.begun: list = []
-        self._clock, self._count, self._steps = clock, count, [0] * count
+        self._clock, self._steps = clock, np.zeros(count, int)
 
-    def __len__(self) -> int:
-        return self._count
-
-    def reset(self, seeds) -> None:
-        self.begun.append(list(seeds))
+    def reset(self, seed, options=None) -> tuple:
+        self.begun.append(list(seed))
         self._clock.now += RESET_S
-        self._steps = [
-            0 if seed is not None else steps
-            for seed, steps in zip(seeds, self._steps, strict=True)
-        ]
+        self._steps[[each is not None for each in seed]] = 0
+        return {}, {}
 
-    def step(self, actions) -> list:
-        assert len(actions) == self._count and max(self._steps) < 5
+    def step(self, actions) -> tuple:
+        assert actions.shape == (self.num_envs, 2) and max(self._steps) < 5
         self._clock.now += 0.5
-        self._steps = [steps + 1 for steps in self._steps]
-        return [SimpleNamespace(result=SimpleNamespace(done=steps == 5)) for steps in self._steps]
+        self._steps += 1
+        never = np.zeros(self.num_envs, bool)
+        return {}, np.zeros(self.num_envs), never, self._steps == 5, {}
 
 
 class TestVector:
     def test_frames_of_all_copies_count_and_resets_do_not(self, monkeypatch):
-        scenes = ClockScenes(Clock(monkeypatch, sim), 3)
-        walk = sim._VectorWalk(scenes, seed=10)
+        envs = ClockEnvs(Clock(monkeypatch, sim), 3)
+        walk = sim._VectorWalk(envs, seed=10)
         assert walk.go(12) == pytest.approx(3 / 0.5)
-        assert scenes.begun == [[10, 11, 12], [13, 14, 15], [16, 17, 18]]
+        assert envs.begun == [[10, 11, 12], [13, 14, 15], [16, 17, 18]]
 
     def test_workers_are_measured(self):
         bench = SimBench(size=SIZE, steps=3, rounds=2, perturb="noise")
