@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from samg_ros.robot import PolicySpec
+from samg_ros.robot import Mask, PolicySpec
 
 if TYPE_CHECKING:
     from sim_bridge.task import TaskSpec
@@ -26,7 +26,7 @@ class Observation:
 
 
 def policy_spec(
-    task: TaskSpec, *, image_size: int, frame_stack: int, mask: str = "targets"
+    task: TaskSpec, *, image_size: int, frame_stack: int, mask: Mask = "targets"
 ) -> PolicySpec:
     """What a policy for a simulated task needs: its default camera and the robot's joints.
 

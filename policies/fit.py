@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policies.limits import check_spec
-from samg_ros.errors import CheckpointError, ConfigError
+from samg_ros.errors import CheckpointError
 from samg_ros.robot import PolicySpec
 
 _LEAST_BLACK = 0.005
@@ -38,8 +37,7 @@ def check_fit(spec: PolicySpec, robot: Robot, name: str) -> None:
     :param name: of the policy, for the message.
     :raises CheckpointError: it says everything that does not match.
     """
-    reasons = [*_differences(spec, robot), *_flaws(spec)]
-    if reasons:
+    if reasons := _differences(spec, robot):
         raise CheckpointError(f"policy {name!r} does not fit: {'; '.join(reasons)}")
 
 
@@ -79,12 +77,3 @@ def _differences(spec: PolicySpec, robot: Robot) -> list[str]:
     if robot.command_mode and robot.command_mode != spec.command_mode:
         found.append(f"the robot takes {robot.command_mode}, it commands {spec.command_mode}")
     return found
-
-
-def _flaws(spec: PolicySpec) -> list[str]:
-    """What no robot could be driven with."""
-    try:
-        check_spec(spec)
-    except ConfigError as error:
-        return [str(error)]
-    return []

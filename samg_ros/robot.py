@@ -8,9 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from samg_ros.errors import SimulationError
+from samg_ros.errors import ConfigError, SimulationError, quoted
 
 CommandMode = Literal["position", "velocity", "effort"]
+Mask = Literal["targets", "none", "black"]
+WIDEST = 1e6
+"""No joint's limit lies beyond it, in its unit; a specification that says so is damaged."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,16 @@ class RobotSpec:
     command_high: tuple[float, ...]
     control_dt_s: float
 
+    def __post_init__(self) -> None:
+        """:raises ConfigError: no robot could be driven by what it says."""
+        _check_names(self.joint_names)
+        _check_names(self.actuated_joints)
+        _check_limits(self.command_low, self.command_high, self.action_size)
+        if not 1e-4 <= self.control_dt_s <= 60:
+            raise ConfigError(
+                f"a control step of {self.control_dt_s} s cannot be; it must be 0.0001 to 60 s"
+            )
+
     @property
     def action_size(self) -> int:
         return len(self.actuated_joints)
@@ -102,4 +115,32 @@ class PolicySpec(RobotSpec):
     camera: str
     image_size: int
     frame_stack: int
-    mask: str = "targets"
+    mask: Mask = "targets"
+
+    def __post_init__(self) -> None:
+        """:raises ConfigError: no robot could be driven by what it says."""
+        super().__post_init__()
+        if not (1 <= self.image_size <= 4096 and 1 <= self.frame_stack <= 64):
+            raise ConfigError(
+                f"a stack of {self.frame_stack} frames of {self.image_size} px cannot be"
+            )
+
+
+def _check_names(names: tuple[str, ...]) -> None:
+    """Joints as messages name them, each once."""
+    for name in names:
+        if not (isinstance(name, str) and 0 < len(name) <= 128 and name.isprintable()):
+            raise ConfigError(f"a joint cannot be called {quoted(name, 40)}")
+    if len(set(names)) < len(names):
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"the joint {doubled!r} is named twice")
+
+
+def _check_limits(low: tuple[float, ...], high: tuple[float, ...], size: int) -> None:
+    if not size or [len(low), len(high)] != [size, size] or not np.isfinite([low, high]).all():
+        raise ConfigError("the command limits are not one finite pair a joint")
+    for one, other in zip(low, high, strict=True):
+        if not one < other:
+            raise ConfigError(f"the lower command limit {one} is not below its upper one, {other}")
+        if max(abs(one), abs(other)) > WIDEST:
+            raise ConfigError(f"a command limit lies beyond {WIDEST:g}: no joint's does")

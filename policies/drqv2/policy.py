@@ -17,8 +17,8 @@ from samg_ros.io.checkpoint import (
     Checkpoint,
     TrainingRecord,
     build,
+    build_network,
     load_checkpoint,
-    load_weights,
     save_checkpoint,
 )
 from samg_ros.machine import single_thread
@@ -56,8 +56,7 @@ class DrQV2Policy:
         config = build(DrQV2NetConfig, stored.network, f"{path}: network")
         preprocessing = build(PicturePreprocessing, stored.preprocessing, f"{path}: preprocessing")
         _check_sizes(stored.spec, preprocessing, config, path)
-        network = DrQV2Net(config)
-        load_weights(network, stored, path)
+        network = build_network(lambda: DrQV2Net(config), stored, path)
         return cls(stored.spec, network)
 
     def save(self, path: Path, record: TrainingRecord) -> None:

@@ -20,9 +20,9 @@ from samg_ros.io.checkpoint import (
     Checkpoint,
     TrainingRecord,
     build,
+    build_network,
     choose,
     load_checkpoint,
-    load_weights,
     save_checkpoint,
 )
 from samg_ros.machine import single_thread
@@ -124,9 +124,9 @@ class StudentPolicy:
         """
         stored = load_checkpoint(path, kind="student", task=task)
         preprocessing = _preprocessing(stored.preprocessing, path)
-        network = StudentNet(build(StudentNetConfig, stored.network, f"{path}: network"))
-        _check_sizes(stored.spec, preprocessing, network.config, path)
-        load_weights(network, stored, path)
+        config = build(StudentNetConfig, stored.network, f"{path}: network")
+        _check_sizes(stored.spec, preprocessing, config, path)
+        network = build_network(lambda: StudentNet(config), stored, path)
         try:
             return cls(stored.spec, preprocessing, network)
         except ConfigError as error:

@@ -17,9 +17,9 @@ from samg_ros.io.checkpoint import (
     Checkpoint,
     TrainingRecord,
     build,
+    build_network,
     choose,
     load_checkpoint,
-    load_weights,
     save_checkpoint,
 )
 from samg_ros.machine import single_thread
@@ -178,8 +178,8 @@ class StateTeacher:
         """
         stored = load_checkpoint(path, kind="teacher", task=task)
         normalizer = build(Normalizer, stored.preprocessing, f"{path}: preprocessing")
-        network = StateNet(build(StateNetConfig, stored.network, f"{path}: network"))
-        load_weights(network, stored, path)
+        config = build(StateNetConfig, stored.network, f"{path}: network")
+        network = build_network(lambda: StateNet(config), stored, path)
         return cls(stored.spec, normalizer, network)
 
     @classmethod

@@ -47,18 +47,6 @@ class TestFit:
         ):
             assert reason in str(caught.value)
 
-    @pytest.mark.parametrize(
-        ("low", "high", "reason"),
-        [
-            ((0.0,), (1.0,), "not one finite pair a joint"),
-            ((0.0, np.nan), (1.0, 1.0), "not one finite pair a joint"),
-            ((0.0, 1.0), (1.0, 1.0), "not below its upper one"),
-        ],
-    )
-    def test_limits_that_are_none_are_told(self, low: tuple, high: tuple, reason: str) -> None:
-        with pytest.raises(CheckpointError, match=reason):
-            check_fit(replace(SPEC, command_low=low, command_high=high), Robot(), "toy")
-
     def test_pictures_that_do_not_look_masked_are_doubted(self) -> None:
         raw = np.random.default_rng(0).integers(1, 256, (96, 96, 3), np.uint8)
         half = raw.copy()

@@ -68,25 +68,6 @@ def test_a_robot_without_a_part_of_the_range_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"command_low": (0.0,)}, "not one finite pair a joint"),
-        ({"command_low": (0.0, np.nan)}, "not one finite pair a joint"),
-        ({"command_high": (1.0, np.inf)}, "not one finite pair a joint"),
-        ({"command_low": (1.0, 1.0)}, "not below its upper one"),
-        ({"command_high": (1.0, 1e300)}, "lies beyond 1e"),
-        ({"control_dt_s": float("nan")}, "control step is nan"),
-        ({"control_dt_s": 0.0}, "control step is 0"),
-        ({"actuated_joints": ("a", "a")}, "commands a joint twice"),
-        ({"actuated_joints": (), "command_low": (), "command_high": ()}, "not one finite pair"),
-    ],
-)
-def test_a_specification_that_drives_nothing_is_refused(change: dict, reason: str) -> None:
-    with pytest.raises(ConfigError, match=reason):
-        limits_of(replace(SPEC, **change), Trust())
-
-
-@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("", "cannot be read"),

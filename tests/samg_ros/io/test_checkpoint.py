@@ -16,7 +16,7 @@ from policies.networks import StudentNet, StudentNetConfig
 from policies.preprocessing import StudentPreprocessing
 from policies.student.policy import StudentPolicy
 from samg_ros.errors import CheckpointError
-from samg_ros.io.checkpoint import TrainingRecord
+from samg_ros.io.checkpoint import TrainingRecord, digest_of
 from samg_ros.robot import PolicySpec
 from sim_bridge.experts.state import (
     ExpertTeacher,
@@ -62,7 +62,12 @@ def rewrite(path: Path, change: Callable[[dict[str, str]], object]) -> None:
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
     change(metadata)
-    save_file(load_file(path), path, metadata)
+    store(load_file(path), path, metadata)
+
+
+def store(weights: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """With a checksum that is right: what is wrong is what the test is about."""
+    save_file(weights, path, metadata | {"sha256": digest_of(metadata, weights)})
 
 
 def test_round_trip(student: StudentPolicy, path: Path) -> None:
@@ -109,7 +114,7 @@ def test_foreign_safetensors_file(path: Path) -> None:
 
 def test_other_format_version(path: Path) -> None:
     rewrite(path, lambda metadata: metadata.update(format_version="0"))
-    with pytest.raises(CheckpointError, match="format version 0, this release reads 1"):
+    with pytest.raises(CheckpointError, match="format version 0, this release reads 1 and 2"):
         StudentPolicy.load(path)
 
 
@@ -135,6 +140,29 @@ def test_missing_section(path: Path, section: str) -> None:
         ("network", '"hidden": 256', '"hidden": 255', "weights do not fit"),
         ("network", '"joints": 3', '"joints": 4', "disagree"),
         ("network", "{", "", "is not JSON"),
+        (
+            "network",
+            '"hidden": 256',
+            '"hidden": 999999999999',
+            "do not fit|cannot be built",
+        ),
+        ("network", '"hidden": 256', '"hidden": "256"', "hidden cannot be"),
+        ("network", '"hidden": 256', '"hidden": -1', "do not fit|cannot be built"),
+        ("network", '"motion": false', '"motion": 0', "motion cannot be"),
+        ("spec", '"control_dt_s": 0.02', '"control_dt_s": NaN', "NaN is no number"),
+        ("spec", '"control_dt_s": 0.02', '"control_dt_s": 1e999', "control_dt_s cannot be"),
+        ("spec", '"control_dt_s": 0.02', '"control_dt_s": -1', "a control step of -1 s cannot be"),
+        ("spec", '"image_size": 96', '"image_size": 1000000000', "cannot be"),
+        ("spec", '"image_size": 96', '"image_size": "96"', "image_size cannot be"),
+        ("spec", '"position"', '"power"', "command_mode cannot be 'power'"),
+        ("spec", '["a", "b"]', '["a", "a"]', "joint 'a' is named twice"),
+        ("spec", '["a", "b"]', "[1, 2]", "actuated_joints cannot be"),
+        ("spec", '["a", "b"]', '["a", "b\\n"]', "actuated_joints cannot be"),
+        ("spec", "[1.0, 2.0]", "[9.0, -9.0]", "not below its upper one"),
+        ("spec", "[1.0, 2.0]", "[1.0, 1e30]", "lies beyond"),
+        ("record", '{"oracle": 1.0}', '{"oracle": "all"}', "scores cannot be"),
+        ("record", "{", "[" * 100_000 + "{", "is not JSON"),
+        ("record", '"seed": 3', '"seed": 3' + " " * 2**20, "too long"),
     ],
 )
 def test_damaged_section(path: Path, section: str, old: str, new: str, reason: str) -> None:
@@ -147,12 +175,48 @@ def test_damaged_section(path: Path, section: str, old: str, new: str, reason: s
         StudentPolicy.load(path)
 
 
+def test_one_bit_of_the_weights(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 0x40
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="content is not what its checksum says"):
+        StudentPolicy.load(path)
+
+
+def test_another_specification_under_the_same_checksum(path: Path) -> None:
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    metadata["spec"] = metadata["spec"].replace("[1.0, 2.0]", "[1.0, 3.0]")
+    save_file(load_file(path), path, metadata)
+    with pytest.raises(CheckpointError, match="damaged"):
+        StudentPolicy.load(path)
+
+
+def test_an_earlier_release_s_file_has_no_checksum(path: Path) -> None:
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() | {"format_version": "1"}
+    del metadata["sha256"]
+    save_file(load_file(path), path, metadata)
+    assert StudentPolicy.load(path).spec == SPEC
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(path: Path, bad: float) -> None:
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    weights = load_file(path)
+    weights["head.0.bias"][1] = bad
+    store(weights, path, metadata)
+    with pytest.raises(CheckpointError, match=r"head\.0\.bias' hold NaN or infinity"):
+        StudentPolicy.load(path)
+
+
 def test_missing_weight(path: Path) -> None:
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
     weights = load_file(path)
     weights.pop("head.0.bias")
-    save_file(weights, path, metadata)
+    store(weights, path, metadata)
     with pytest.raises(CheckpointError, match=r"(?s)weights do not fit.*head\.0\.bias"):
         StudentPolicy.load(path)
 
