@@ -23,7 +23,7 @@ from policies.student.learner import StudentLearner
 from policies.student.policy import JointOffsets, StudentPolicy
 from policies.training import training_seed
 from policies.training.run import Kind, TrainingRun, arrays_writer, read_arrays
-from samg_ros.robot import PolicySpec
+from samg_ros.robot import Mask, PolicySpec
 from sim_bridge.experts.state import Normalizer, Teacher
 from sim_bridge.scenes.scene import Scene
 from sim_bridge.task import CAMERA_SIZE, Task
@@ -137,7 +137,7 @@ class StudentTraining:
     def _make_spec(self, task: Task) -> PolicySpec:
         c = self._config
         spec = policy_spec(
-            task.spec, image_size=CAMERA_SIZE, frame_stack=c.frame_stack, mask=c.mask
+            task.spec, image_size=CAMERA_SIZE, frame_stack=c.frame_stack, mask=cast(Mask, c.mask)
         )
         if c.offsets:
             JointOffsets.check(spec)
