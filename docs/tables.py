@@ -52,6 +52,14 @@ def parameters_table(node: str) -> str:
     )
 
 
+def environment_table() -> str:
+    """Markdown table of an environment's options."""
+    from sim_bridge.envs.env import EnvConfig
+
+    rows = map(_parameter_row, parameters_of(EnvConfig))
+    return "\n".join(["| option | default | |", "| --- | --- | --- |", *rows])
+
+
 def perturbations_table() -> str:
     """Markdown table of the terms that change how a task looks."""
     from sim_bridge.perturbations.grammar import perturbations
@@ -89,6 +97,7 @@ def models_table() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "environment options": environment_table,
     "models": models_table,
     "perturbations": perturbations_table,
     "policies": policies_table,
@@ -156,7 +165,7 @@ def pages() -> list[Path]:
 
 
 def _parameter_row(parameter: Parameter) -> str:
-    default = "" if parameter.default in ("", []) else f"`{parameter.default}`"
+    default = "" if parameter.default in ("", [], ()) else f"`{parameter.default}`"
     about = parameter.describe().replace("|", "\\|")
     return f"| `{parameter.name}` | {default} | {about} |"
 
