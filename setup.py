@@ -113,7 +113,7 @@ setup(
             "recorder = samg_ros.nodes.recorder_node:main",
         ],
         "samg.reference": [
-            "clicks = samg_ros.cli.reference_clicks:clicks",
+            "clicks = samg_ros.cli.reference:clicks",
             "files = samg_ros.cli.reference_files:files",
             "sim = sim_bridge.cli.reference:sim",
         ],

@@ -78,9 +78,9 @@ def mask(
     from rich.console import Console
 
     from samg_ros.masking.reference import Reference, find_reference
-    from samg_ros.recorded.inputs import open_input
-    from samg_ros.recorded.pictures import Pictures
+    from samg_ros.recorded.kinds import open_input
     from samg_ros.recorded.results import Results
+    from samg_ros.recorded.source import Pictures
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     found = find_reference(reference)
@@ -100,7 +100,7 @@ def _settings(
     input: Path, source: FrameSource, reference: Path, masker: MaskerConfig
 ) -> dict[str, Any]:
     """What the masks depend on; kept in ``run.json``."""
-    from samg_ros.recorded.inputs import identity
+    from samg_ros.recorded.kinds import identity
 
     method = {f"masker.{k}": v for k, v in asdict(masker).items() if k not in FREE_SETTINGS}
     return {
@@ -148,7 +148,7 @@ def _make(
     source: FrameSource, results: Results, options: MaskOptions, fresh: int, console: Console
 ) -> None:
     """Put pictures, videos or the bag together, unless they are there and nothing changed."""
-    from samg_ros.recorded.products import write_products
+    from samg_ros.recorded.kinds import write_products
 
     on_lost = options.on_lost
     if on_lost == "auto":

@@ -49,7 +49,7 @@ def save_view(
     :raises SamgError: the view is not valid, or cannot be written.
     """
     from samg_ros.masking.reference import Reference, View
-    from samg_ros.recorded.reference_output import combined, destination
+    from samg_ros.recorded.references import combined, destination
 
     path = destination(options.out, options.add, image, options.overwrite)
     view = View.from_masks(rgb, masks, points, options.parts)
@@ -61,7 +61,7 @@ def save_view(
 
 def save(reference: Reference, path: Path) -> None:
     """Write the file and its preview, and say where they lie."""
-    from samg_ros.recorded.reference_output import write_reference
+    from samg_ros.recorded.references import write_reference
 
     picture = write_reference(reference, path)
     views = "1 view" if len(reference.views) == 1 else f"{len(reference.views)} views"
@@ -105,7 +105,7 @@ def files(
     :param points: part points of a target, in pixels, instead of automatic ones.
     :param part_masks: masks of a target's parts; each gives a part point in its middle.
     """
-    from samg_ros.recorded.pictures import read_rgb
+    from samg_ros.recorded.source import read_rgb
 
     rgb = read_rgb(image)
     found = read_targets(masks, names)
@@ -157,7 +157,7 @@ def given_points(
 
 def _one(text: str) -> tuple[str, np.ndarray]:
     """``MASK``, ``NAME=MASK`` or ``NAME=MASK:VALUE``."""
-    from samg_ros.recorded.mask_files import read_labels, read_mask
+    from samg_ros.recorded.references import read_labels, read_mask
 
     name, _, file = text.rpartition("=")
     path, _, value = file.rpartition(":")
@@ -180,7 +180,7 @@ def _value(text: str, argument: str) -> int:
 
 
 def _all_labels(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    from samg_ros.recorded.mask_files import read_labels
+    from samg_ros.recorded.references import read_labels
 
     labels = read_labels(path)
     if len(labels) != len(names):
@@ -196,7 +196,7 @@ def _listed(labels: dict[int, np.ndarray]) -> str:
 
 def _middle(path: Path, target: np.ndarray, name: str) -> tuple[float, float]:
     from samg_ros.masking.reference import part_points
-    from samg_ros.recorded.mask_files import read_mask
+    from samg_ros.recorded.references import read_mask
 
     mask = read_mask(path)
     if mask.shape != target.shape:

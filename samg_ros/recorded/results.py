@@ -22,8 +22,7 @@ from samg_ros.images import decode_unchanged, masked
 from samg_ros.io.atomic import OutputError, write_png, write_text
 from samg_ros.io.contact_sheet import draw_overlay
 from samg_ros.masking.result import LostFrames
-from samg_ros.recorded.pictures import read_bytes
-from samg_ros.recorded.source import FrameSource, SourceFrame
+from samg_ros.recorded.source import FrameSource, SourceFrame, read_bytes
 
 
 @dataclass(frozen=True)

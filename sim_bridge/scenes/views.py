@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from samg_ros.errors import ConfigError, ImageError
-from samg_ros.images import masked
+from samg_ros.images import check_rgb, masked
 from sim_bridge.scenes import MASKS
 from sim_bridge.scenes.mask_noise import MaskNoise
 from sim_bridge.scenes.scene import Scene, SceneFrame
@@ -57,10 +57,7 @@ def area_resize(image: np.ndarray, size: int) -> np.ndarray:
     :return: uint8 [``size``, ``size``, 3].
     :raises ImageError: another dtype, not three channels, not square, or smaller than ``size``.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ImageError(
-            f"the policy's image must be uint8 [H, W, 3], got {image.dtype} {image.shape}"
-        )
+    check_rgb(image, "the policy's image")
     height, width = image.shape[:2]
     if height != width or height < size:
         raise ImageError(

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samg_ros import cli
-from samg_ros.cli.reference_clicks import parse_clicks, protect_negative_clicks
+from samg_ros.cli.reference import parse_clicks, protect_negative_clicks
 from samg_ros.masking.clicks import Clicks, choose, segment_clicks
 from samg_ros.masking.reference import Reference
 from samg_ros.models.base import Embedding, Prompts
@@ -60,7 +60,7 @@ class TestClicks:
 
     @pytest.fixture(autouse=True)
     def rings(self, monkeypatch):
-        monkeypatch.setattr("samg_ros.cli.reference_clicks.load_segmenter", lambda _: Rings())
+        monkeypatch.setattr("samg_ros.cli.reference.load_segmenter", lambda _: Rings())
 
     def test_several_targets_and_negative_clicks(self, desk):
         cup = ("--target", "cup", "20,20", "25,20", "-45,20")

@@ -121,7 +121,7 @@ class TestPictures:
         mask(pictures, reference, out)
         cv2.imwrite(str(last), frame(7)[..., ::-1])
         with monkeypatch.context() as patch:
-            patch.setattr("samg_ros.recorded.products.write_pictures", interrupted)
+            patch.setattr("samg_ros.recorded.kinds.write_pictures", interrupted)
             assert mask(pictures, reference, out) == 130
         assert not (out / "summary.json").exists() and not (out / "masked/7.png").exists()
         for _ in range(2):

@@ -1,15 +1,18 @@
-"""What kind of thing an input path is."""
+"""What kind of thing an input path is, and what a run makes of its masks by that kind."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from samg_ros.errors import ConfigError
-from samg_ros.recorded.pictures import SUFFIXES, Pictures
-from samg_ros.recorded.source import FrameSource
-from samg_ros.recorded.video import Video
+from samg_ros.io.atomic import write_png
+from samg_ros.masking.result import LostBehaviour, LostFrames
+from samg_ros.recorded.results import MaskedFrame, Replay, Results, replayed
+from samg_ros.recorded.source import SUFFIXES, FrameSource, Pictures
+from samg_ros.recorded.video import Video, write_videos
 
 BAG_FILES = frozenset({".mcap", ".db3", ".bag"})
 _ENDS = 2**20  # bytes that are looked at where a file begins and ends
@@ -28,7 +31,7 @@ def open_input(path: Path, topic: str = "", new_topics: tuple[str, ...] = ()) ->
     if (path / "metadata.yaml").is_file() or (path.is_file() and suffix in BAG_FILES):
         # Only here: rosbags is an extra that pictures and videos do without.
         try:
-            from samg_ros.recorded.bag_topic import BagTopic
+            from samg_ros.recorded.bag import BagTopic
         except ModuleNotFoundError as error:
             raise ConfigError(f"bags need {error.name}: pip install 'samg_ros[bag]'") from error
         return BagTopic(path, topic, new_topics)
@@ -68,3 +71,34 @@ def _add_ends(digest: hashlib._Hash, path: Path) -> None:
         for start in (0, max(0, size - _ENDS)):
             file.seek(start)
             digest.update(file.read(_ENDS))
+
+
+def write_pictures(frames: Iterable[MaskedFrame], folder: Path) -> list[Path]:
+    """:return: what was made. :raises OutputError: the disk refuses it."""
+    for frame in frames:
+        write_png(folder / "masked" / f"{frame.name}.png", frame.masked)
+    return [folder / "masked"]
+
+
+def write_products(
+    source: FrameSource,
+    results: Results,
+    on_lost: LostBehaviour,
+    topics: tuple[str, str],
+    say: Callable[[str], None],
+) -> list[Path]:
+    """Masked pictures, videos or a bag; quick beside finding the masks, so always made in full.
+
+    :param topics: names of the masked image and of the mask in a bag.
+    :return: what was made. :raises SamgError: it cannot be written.
+    """
+    replay = Replay(results, LostFrames(on_lost))
+    if source.kind == "bag":
+        from samg_ros.recorded.bag import BagTopic, write_bag
+
+        assert isinstance(source, BagTopic)
+        return write_bag(source, replay, results.folder, *topics, say)
+    frames = replayed(source, replay)
+    if isinstance(source, Video):
+        return write_videos(frames, results.folder, source.fps)
+    return write_pictures(frames, results.folder)
