@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,20 +29,18 @@ SIZES = Sizes(native=518, step=PATCH, smallest=4 * PATCH)
 class Vit:
     """A size of the vision transformer: channels, attention heads, layers."""
 
-    name: str
     width: int
     heads: int
     layers: int
 
 
-SMALL = Vit("ViT-S/14", 384, 6, 12)
-BASE = Vit("ViT-B/14", 768, 12, 12)
-LARGE = Vit("ViT-L/14", 1024, 16, 24)
+SMALL, BASE, LARGE = Vit(384, 6, 12), Vit(768, 12, 12), Vit(1024, 16, 24)
+FAMILY = {"dinov2_small": SMALL, "dinov2_base": BASE, "dinov2_large": LARGE}
 
 
 def find(width: int) -> Vit | None:
     """The size with that width, by which a checkpoint can be told."""
-    return next((vit for vit in (SMALL, BASE, LARGE) if vit.width == width), None)
+    return next((vit for vit in FAMILY.values() if vit.width == width), None)
 
 
 def dinov2_config(vit: Vit, layer: int | None = None) -> Dinov2Config:
@@ -70,13 +69,13 @@ class Dinov2Features:
     """Patch tokens of one DINOv2 layer as a map.
 
     :param backbone: gives that layer as its only feature map, float [B, C, h, w].
-    :raises ConfigError: ``input_size`` is not a multiple of the 14 px patch.
+    :param input_size: a multiple of the 14 px patch.
     """
 
     def __init__(
         self, backbone: Dinov2Backbone, input_size: int, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self.input_size = SIZES.choose("DINOv2", input_size)
+        self.input_size = input_size
         self.device = device
         self._dtype = dtype
         self.network = backbone.eval().requires_grad_(False).to(device, dtype)
@@ -93,26 +92,28 @@ class Dinov2Features:
 
 
 def _extractor(
-    vit: Vit,
+    name: str,
     path: Path | None,
     input_size: int,
     device: torch.device,
     dtype: torch.dtype,
-    layer: int | None,
+    layer: int | None = None,
 ) -> Dinov2Features:
-    """Build and load one of the family, up to ``layer``.
+    """Build one of the family and load it; random weights where ``path`` is None.
 
-    :raises ConfigError: it has no such layer.
+    :param layer: which hidden state fits the copy of the weights; None takes the last.
+    :raises ConfigError: it has no such layer, or ``input_size`` is no multiple of the 14 px patch.
     """
     from transformers import Dinov2Backbone
 
+    vit = FAMILY[name]
     layer = vit.layers if layer is None else layer
     if layer not in range(1, vit.layers + 1):
         raise ConfigError(
-            f"DINOv2 layer {layer!r}: this model has layers 1 to {vit.layers}; the record of "
+            f"{name} layer {layer!r}: this model has layers 1 to {vit.layers}; the record of "
             "the weights calls it feature_layer"
         )
-    size = SIZES.choose(f"DINOv2 {vit.name}", input_size)
+    size = SIZES.choose(name, input_size)
     above = "|".join(str(n) for n in range(layer, vit.layers))
     network = build(
         lambda: Dinov2Backbone(dinov2_config(vit, layer)),
@@ -123,40 +124,5 @@ def _extractor(
     return Dinov2Features(network, size, device, dtype)
 
 
-@models.register("dinov2_small")
-def small(
-    path: Path | None,
-    input_size: int,
-    device: torch.device,
-    dtype: torch.dtype,
-    layer: int | None = None,
-) -> Dinov2Features:
-    """DINOv2 ViT-S/14; random weights where ``path`` is None.
-
-    :param layer: which hidden state fits the copy of the weights; None takes the last.
-    """
-    return _extractor(SMALL, path, input_size, device, dtype, layer)
-
-
-@models.register("dinov2_base")
-def base(
-    path: Path | None,
-    input_size: int,
-    device: torch.device,
-    dtype: torch.dtype,
-    layer: int | None = None,
-) -> Dinov2Features:
-    """DINOv2 ViT-B/14 (the paper's); otherwise as :func:`small`."""
-    return _extractor(BASE, path, input_size, device, dtype, layer)
-
-
-@models.register("dinov2_large")
-def large(
-    path: Path | None,
-    input_size: int,
-    device: torch.device,
-    dtype: torch.dtype,
-    layer: int | None = None,
-) -> Dinov2Features:
-    """DINOv2 ViT-L/14; otherwise as :func:`small`."""
-    return _extractor(LARGE, path, input_size, device, dtype, layer)
+for _name in FAMILY:
+    models.register(_name)(partial(_extractor, _name))

@@ -7,6 +7,7 @@ made.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from samg_ros.models.sam import CHANNELS, SamNetwork, SamSegmenter, layer_norm_2
 SIZES = Sizes(native=512, step=32, smallest=128)
 GRID = 64
 NECK_WIDTH = 256
+NECK_DEPTHS = {"l0": 4, "l1": 8}
 # Channels of the backbone's last three stages, from coarse to fine.
 LEVELS = {"stage4": 512, "stage3": 256, "stage2": 128}
 # The official models set this for all their norms, the mask decoder's too.
@@ -68,19 +70,19 @@ class ImageEncoder(nn.Module):
     :param size: ``l0`` or ``l1``.
     """
 
-    def __init__(self, size: str, neck_depth: int) -> None:
+    def __init__(self, size: str) -> None:
         super().__init__()
         backbone = kornia_model("efficient_vit.backbone")
         self.backbone = getattr(backbone, f"efficientvit_backbone_{size}")()
-        self.neck = Neck(neck_depth)
+        self.neck = Neck(NECK_DEPTHS[size])
         self.norm = layer_norm_2d(CHANNELS)
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.norm(self.neck(self.backbone(pixels)))
 
 
-def _network(size: str, neck_depth: int) -> SamNetwork:
-    network = SamNetwork(ImageEncoder(size, neck_depth), GRID)
+def _network(size: str) -> SamNetwork:
+    network = SamNetwork(ImageEncoder(size), GRID)
     for module in network.modules():
         if isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
             module.eps = NORM_EPS
@@ -88,30 +90,12 @@ def _network(size: str, neck_depth: int) -> SamNetwork:
 
 
 def _segmenter(
-    name: str,
-    neck_depth: int,
-    path: Path | None,
-    input_size: int,
-    device: torch.device,
-    dtype: torch.dtype,
+    size: str, path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
 ) -> SamSegmenter:
-    """Build and load one of the family, ``l0`` or ``l1``."""
-    side = SIZES.choose(f"EfficientViT-SAM-{name.upper()}", input_size)
-    network = build(lambda: _network(name, neck_depth), path, device)
-    return SamSegmenter(network, side, device, dtype)
+    """Build ``l0`` or ``l1`` and load it; random weights where ``path`` is None."""
+    side = SIZES.choose(f"efficientvit_sam_{size}", input_size)
+    return SamSegmenter(build(lambda: _network(size), path, device), side, device, dtype)
 
 
-@models.register("efficientvit_sam_l0")
-def l0(
-    path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
-) -> SamSegmenter:
-    """EfficientViT-SAM-L0; random weights where ``path`` is None."""
-    return _segmenter("l0", 4, path, input_size, device, dtype)
-
-
-@models.register("efficientvit_sam_l1")
-def l1(
-    path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
-) -> SamSegmenter:
-    """EfficientViT-SAM-L1; random weights where ``path`` is None."""
-    return _segmenter("l1", 8, path, input_size, device, dtype)
+for _size in NECK_DEPTHS:
+    models.register(f"efficientvit_sam_{_size}")(partial(_segmenter, _size))

@@ -32,6 +32,6 @@ def mobile_sam(
     path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
 ) -> SamSegmenter:
     """MobileSAM; random weights where ``path`` is None."""
-    size = SIZES.choose("MobileSAM", input_size)
+    size = SIZES.choose("mobile_sam", input_size)
     network = build(lambda: SamNetwork(tiny_vit(size), size // STRIDE), path, device, CLASSIFIER)
     return SamSegmenter(network, size, device, dtype)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from transformers import Sam2Config
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +15,7 @@ from samg_ros.models.base import Embedding, Prompts, models
 from samg_ros.models.loading import Sizes, build
 
 if TYPE_CHECKING:
-    from transformers import Sam2Model
+    from transformers import Sam2Config, Sam2Model
 
 
 STRIDES = (4, 8, 16)
@@ -47,12 +45,21 @@ TINY = Hiera(96, 1, (1, 2, 7, 2), (5, 7, 9))
 SMALL = Hiera(96, 1, (1, 2, 11, 2), (7, 10, 13))
 BASE_PLUS = Hiera(112, 2, (2, 3, 16, 3), (12, 16, 20), background=14)
 LARGE = Hiera(144, 2, (2, 6, 36, 4), (23, 33, 43), windows=(8, 4, 16, 8))
+FAMILY = {
+    "sam2_hiera_tiny": TINY,
+    "sam2_hiera_small": SMALL,
+    "sam2_hiera_base_plus": BASE_PLUS,
+    "sam2_hiera_large": LARGE,
+    "sam2_1_hiera_tiny": TINY,
+    "sam2_1_hiera_small": SMALL,
+    "sam2_1_hiera_base_plus": BASE_PLUS,
+    "sam2_1_hiera_large": LARGE,
+}
 
 
 def find(width: int, blocks: int) -> Hiera | None:
     """The size with that width and number of blocks, by which a checkpoint can be told."""
-    sizes = (TINY, SMALL, BASE_PLUS, LARGE)
-    return next((s for s in sizes if (s.width, sum(s.blocks)) == (width, blocks)), None)
+    return next((s for s in FAMILY.values() if (s.width, sum(s.blocks)) == (width, blocks)), None)
 
 
 def sam2_config(hiera: Hiera, input_size: int = 1024) -> Sam2Config:
@@ -172,46 +179,17 @@ def _resize(images: Tensor, size: int) -> Tensor:
 
 
 def _segmenter(
-    name: str,
-    hiera: Hiera,
-    path: Path | None,
-    input_size: int,
-    device: torch.device,
-    dtype: torch.dtype,
+    name: str, path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
 ) -> Sam2Segmenter:
-    """Build and load one of the family."""
+    """Build one of the family and load it; random weights where ``path`` is None."""
     from transformers import Sam2Model
 
     size = SIZES.choose(name, input_size)
     # An official file also holds the video part, which the image model does not have.
     video = Sam2Model._keys_to_ignore_on_load_unexpected or ()
-    network = build(lambda: Sam2Model(sam2_config(hiera, size)), path, device, video)
+    network = build(lambda: Sam2Model(sam2_config(FAMILY[name], size)), path, device, video)
     return Sam2Segmenter(network, size, device, dtype)
 
 
-@models.register("sam2_hiera_tiny")
-@models.register("sam2_1_hiera_tiny")
-def tiny(path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype):
-    """SAM 2 Hiera-Tiny; random weights where ``path`` is None."""
-    return _segmenter("SAM 2 tiny", TINY, path, input_size, device, dtype)
-
-
-@models.register("sam2_hiera_small")
-@models.register("sam2_1_hiera_small")
-def small(path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype):
-    """SAM 2 Hiera-Small; random weights where ``path`` is None."""
-    return _segmenter("SAM 2 small", SMALL, path, input_size, device, dtype)
-
-
-@models.register("sam2_hiera_base_plus")
-@models.register("sam2_1_hiera_base_plus")
-def base_plus(path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype):
-    """SAM 2 Hiera-Base-Plus; random weights where ``path`` is None."""
-    return _segmenter("SAM 2 base plus", BASE_PLUS, path, input_size, device, dtype)
-
-
-@models.register("sam2_hiera_large")
-@models.register("sam2_1_hiera_large")
-def large(path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype):
-    """SAM 2 Hiera-Large; random weights where ``path`` is None."""
-    return _segmenter("SAM 2 large", LARGE, path, input_size, device, dtype)
+for _name in FAMILY:
+    models.register(_name)(partial(_segmenter, _name))

@@ -23,16 +23,17 @@ SIZES = Sizes(native=1024, step=PATCH, smallest=128)
 class Vit:
     """A size of the encoder; ``whole``: the layers that attend to the whole image."""
 
-    name: str
     width: int
     layers: int
     heads: int
     whole: tuple[int, ...]
 
 
-BASE = Vit("SAM ViT-B", 768, 12, 12, (2, 5, 8, 11))
-LARGE = Vit("SAM ViT-L", 1024, 24, 16, (5, 11, 17, 23))
-HUGE = Vit("SAM ViT-H", 1280, 32, 16, (7, 15, 23, 31))
+FAMILY = {
+    "sam_vit_b": Vit(768, 12, 12, (2, 5, 8, 11)),
+    "sam_vit_l": Vit(1024, 24, 16, (5, 11, 17, 23)),
+    "sam_vit_h": Vit(1280, 32, 16, (7, 15, 23, 31)),
+}
 
 
 def _encoder(vit: Vit) -> nn.Module:
@@ -65,34 +66,14 @@ def resize_positions(encoder: nn.Module, grid: int) -> None:
 
 
 def _segmenter(
-    vit: Vit, path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
+    name: str, path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
 ) -> SamSegmenter:
-    """Build and load one of the family."""
-    size = SIZES.choose(vit.name, input_size)
-    network = build(lambda: SamNetwork(_encoder(vit), size // PATCH), path, device)
+    """Build one of the family and load it; random weights where ``path`` is None."""
+    size = SIZES.choose(name, input_size)
+    network = build(lambda: SamNetwork(_encoder(FAMILY[name]), size // PATCH), path, device)
     resize_positions(network.image_encoder, size // PATCH)
     return SamSegmenter(network, size, device, dtype)
 
 
-@models.register("sam_vit_b")
-def base(
-    path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
-) -> SamSegmenter:
-    """SAM ViT-B; random weights where ``path`` is None."""
-    return _segmenter(BASE, path, input_size, device, dtype)
-
-
-@models.register("sam_vit_l")
-def large(
-    path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
-) -> SamSegmenter:
-    """SAM ViT-L; random weights where ``path`` is None."""
-    return _segmenter(LARGE, path, input_size, device, dtype)
-
-
-@models.register("sam_vit_h")
-def huge(
-    path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
-) -> SamSegmenter:
-    """SAM ViT-H; random weights where ``path`` is None."""
-    return _segmenter(HUGE, path, input_size, device, dtype)
+for _name in FAMILY:
+    models.register(_name)(partial(_segmenter, _name))
