@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,14 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from gymnasium.vector import VectorEnv
 
 from policies.base import policy_spec
 from policies.drqv2.config import DrQV2Config
 from policies.drqv2.policy import DrQV2Policy
 from policies.drqv2.training import DrQV2Training
 from policies.pictures import BatchPictures, SamgPictures, WorkerPictures
-from policies.rollout import EpisodeResults, evaluate_batch
+from policies.rollout import EpisodeResults, StackDriver, evaluate
 from policies.training import EVALUATION_SEEDS, VALIDATION_SEEDS
 from policies.training.curves import Curves, read_curves
 from policies.training.run import Kind, TrainingRun
@@ -27,9 +28,8 @@ from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.masker import build_masker
 from samg_ros.masking.reference import Reference, find_reference
 from samg_ros.models.base import choose_device
-from sim_bridge.scenes.scene import Scene
-from sim_bridge.scenes.vector import VectorScenes
-from sim_bridge.scenes.views import WorkerView, plain_scene
+from sim_bridge.envs.env import SamgEnv, make
+from sim_bridge.envs.vector import task_spec_of, vectorize
 from sim_bridge.task import tasks
 
 Report = Callable[[int, str], None]
@@ -59,12 +59,12 @@ class DrQV2Run:
         run: TrainingRun,
         config: DrQV2Config,
         training: DrQV2Training,
-        scenes: VectorScenes,
+        envs: VectorEnv,
         pictures: BatchPictures,
         report: Report,
     ) -> None:
         self._run, self._config = run, config
-        self._training, self._scenes, self._pictures = training, scenes, pictures
+        self._training, self._envs, self._pictures = training, envs, pictures
         self._report = report
         self._checkpoint = run.path / f"{run.task}.safetensors"
         self._best: tuple[float, float] | None = None  # see score_of
@@ -197,11 +197,11 @@ class DrQV2Run:
 
     def _play(self, seeds: range) -> EpisodeResults:
         act, stack = self._training.agent.act, self._config.frame_stack
-        return evaluate_batch(act, self._scenes, self._pictures, stack, seeds)
+        return evaluate(StackDriver(act, self._pictures, stack), self._envs, seeds)
 
     def _policy(self) -> DrQV2Policy:
         spec = policy_spec(
-            self._scenes.spec,
+            task_spec_of(self._envs),
             image_size=self._config.camera_size,
             frame_stack=self._config.frame_stack,
             mask="none" if self._config.mask == "none" else "targets",
@@ -228,34 +228,41 @@ def train_drqv2(
     task_name: str,
     config: DrQV2Config,
     report: Report,
-    make_scene: Callable[[], Scene] | None = None,
+    make_env: Callable[..., SamgEnv] | None = None,
 ) -> Path:
     """Train an agent, or go on with ``config.resume``; score the best one, leave a run folder.
 
     :param report: called with the frames so far and a line about them, after every evaluation
         and at every point of the loss curves.
-    :param make_scene: picklable, makes the scene; None shows the task before its own background.
+    :param make_env: picklable, makes an environment from the options of
+        :class:`sim_bridge.envs.env.EnvConfig`; None takes the task's.
     :return: the checkpoint of the agent that was best on the validation seeds.
     :raises CheckpointError: the run cannot be resumed.
     :raises ConfigError: unknown task, options that contradict each other, or it has diverged.
     :raises SimulationError: the simulator cannot start, or a worker died.
     """
-    if make_scene is None:
+    if make_env is None:
         tasks.get(task_name)  # an unknown name is told before anything is started
     run = TrainingRun(KIND, task_name, config, f"{task_name}_drqv2_{config.mask}")
     device = choose_device(config.device)
     pictures, side = _pictures(task_name, config)
-    # SAM-G masks in this process, for all environments at once; else the workers do it.
-    view = partial(WorkerView, "none" if config.mask == "samg" else config.mask, side)
-    make = make_scene or partial(plain_scene, task_name, config.camera_size)
+    one = partial(
+        make_env or partial(make, task_name),
+        # SAM-G masks in this process, for all environments at once; else the workers do it.
+        masks="none" if config.mask == "samg" else config.mask,
+        size=side,
+        camera_size=config.camera_size,
+        keys=("rgb",),
+        stop_on_success=False,
+    )
     with (
         _torch_threads(config.threads),
-        VectorScenes([make] * config.environments, view, height=side, width=side) as scenes,
+        closing(vectorize([one] * config.environments, copy=False)) as envs,
     ):
-        training = DrQV2Training(scenes, pictures, config, device)
+        training = DrQV2Training(envs, pictures, config, device)
         # Last, so that a run that cannot begin leaves no folder.
         with run:
-            return DrQV2Run(run, config, training, scenes, pictures, report).to_the_end()
+            return DrQV2Run(run, config, training, envs, pictures, report).to_the_end()
 
 
 def _pictures(task_name: str, config: DrQV2Config) -> tuple[BatchPictures, int]:

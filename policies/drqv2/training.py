@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from policies.drqv2.agent import METRICS, DrQV2Agent
@@ -16,7 +17,7 @@ from policies.drqv2.replay import Replay
 from policies.pictures import BatchPictures
 from policies.training import training_seed
 from samg_ros.errors import ConfigError
-from sim_bridge.scenes.vector import CopyState, VectorScenes
+from sim_bridge.envs.vector import begin, task_spec_of
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,22 @@ class EpisodeEnd:
 class DrQV2Training:
     """Agent, replay and environments.
 
-    :param scenes: as many as ``config.environments``; they belong to the caller.
+    :param envs: as many as ``config.environments``, whose episodes end at the task's limit alone;
+        they belong to the caller.
     :param pictures: makes the agent's pictures out of theirs.
     :raises ConfigError: the replay is too small, for an episode or for the device.
     """
 
     def __init__(
         self,
-        scenes: VectorScenes,
+        envs: VectorEnv,
         pictures: BatchPictures,
         config: DrQV2Config,
         device: torch.device,
     ) -> None:
-        spec, count = scenes.spec, len(scenes)
-        self._scenes, self._pictures, self._config = scenes, pictures, config
+        spec, count = task_spec_of(envs), envs.num_envs
+        self._envs, self._pictures, self._config = envs, pictures, config
+        self._action_size, self._tells_success = spec.action_size, spec.tells_success
         self._repeat = spec.action_repeat
         self._seed_steps = config.seed_frames // self._repeat
         self.agent = DrQV2Agent(config, spec.action_size, device)
@@ -59,7 +62,8 @@ class DrQV2Training:
         )
         self.steps = self.updates = self.episodes = 0
         """Control steps of all environments together, updates, and episodes begun, so far."""
-        self._returns, self._over = [0.0] * count, [True] * count
+        self._returns, self._ages = np.zeros(count), np.zeros(count, int)
+        self._over = np.ones(count, bool)
         self._rng = np.random.default_rng(config.seed)
         self._sums = torch.zeros(len(METRICS), device=device)
         self._summed = 0
@@ -75,30 +79,34 @@ class DrQV2Training:
         return self.frames >= self._config.frames
 
     def advance(self) -> list[EpisodeEnd]:
-        """One control step of every environment, or a reset where its episode is over.
+        """One control step of every environment, or the beginning of all their next episodes.
 
         :return: the episodes that this step ended.
         """
-        begins = list(self._over)
-        seeds = [self._next_seed() if begin else None for begin in begins]
-        actions = self._actions(begins)
-        steps = [
-            None if begin else a for begin, a in zip(begins, actions.cpu().numpy(), strict=True)
-        ]
-        self._scenes.start(actions=steps, seeds=seeds)
+        if self._over.all():
+            self._begin()
+            return []
+        actions = self._actions()
+        self._envs.step_async(actions.cpu().numpy())  # type: ignore[attr-defined]
         self._learn()
-        states = [state for state in self._scenes.finish() if state is not None]
-        self.replay.add(
-            self._pictures(self._scenes.pictures),
-            actions,
-            np.array([state.result.reward for state in states]),
-            np.array([state.result.step for state in states]),
-        )
-        return self._tally(states, begins)
+        seen, rewards, _, ended, infos = self._envs.step_wait()  # type: ignore[attr-defined]
+        running = ~self._over
+        self.steps += int(running.sum())
+        self._ages += running
+        self._returns += rewards
+        self._over |= ended
+        self._add(seen, actions, rewards)
+        return [
+            EpisodeEnd(
+                float(self._returns[index]),
+                bool(infos["success"][index]) if self._tells_success else None,
+            )
+            for index in np.flatnonzero(running & ended)
+        ]
 
     def begin_anew(self) -> None:
-        """Somebody else used the environments: their next step begins new episodes."""
-        self._over = [True] * len(self._over)
+        """Somebody else used the environments: the next step begins new episodes."""
+        self._over[:] = True
 
     def losses(self) -> dict[str, float]:
         """Means of the updates since the last call; empty without any.
@@ -131,18 +139,23 @@ class DrQV2Training:
         self.agent.load_state_dict(state["agent"])
         self._rng = np.random.default_rng([self._config.seed, self.steps])
 
-    def _next_seed(self) -> int:
-        self.episodes += 1
-        return training_seed(self._config.seed, self.episodes - 1)
+    def _begin(self) -> None:
+        count = len(self._over)
+        seeds = [training_seed(self._config.seed, self.episodes + index) for index in range(count)]
+        self.episodes += count
+        seen, _ = begin(self._envs, seeds)
+        self._returns[:], self._ages[:], self._over[:] = 0, 0, False
+        # No action leads to an episode's first frame.
+        self._add(seen, torch.zeros(count, self._action_size), np.zeros(count))
 
-    def _actions(self, begins: list[bool]) -> Tensor:
-        """float32 [N, A]; zeros where an episode begins: no action leads to its first frame."""
-        if self.steps < self._seed_steps or all(begins):
-            actions = self.agent.random_actions(len(begins))
-        else:
-            stddev = self._config.stddev(self.steps)
-            actions = self.agent.explore(self.replay.latest(), stddev)
-        return actions.masked_fill(torch.tensor(begins, device=actions.device)[:, None], 0.0)
+    def _add(self, seen: dict[str, np.ndarray], actions: Tensor, rewards: np.ndarray) -> None:
+        self.replay.add(self._pictures(seen["rgb"]), actions, rewards, self._ages)
+
+    def _actions(self) -> Tensor:
+        """float32 [N, A]."""
+        if self.steps < self._seed_steps:
+            return self.agent.random_actions(len(self._over))
+        return self.agent.explore(self.replay.latest(), self._config.stddev(self.steps))
 
     def _learn(self) -> None:
         """The updates that the steps so far entitle to."""
@@ -153,20 +166,6 @@ class DrQV2Training:
             self._sums += self.agent.update(batch, config.stddev(self.steps))
             self._summed += 1
             self.updates += 1
-
-    def _tally(self, states: list[CopyState], begins: list[bool]) -> list[EpisodeEnd]:
-        ends = []
-        for index, (state, begin) in enumerate(zip(states, begins, strict=True)):
-            result = state.result
-            self._over[index] = result.done
-            if begin:
-                self._returns[index] = 0.0
-                continue
-            self.steps += 1
-            self._returns[index] += result.reward
-            if result.done:
-                ends.append(EpisodeEnd(self._returns[index], result.success))
-        return ends
 
 
 def _capacity(config: DrQV2Config, episode_steps: int, repeat: int, environments: int) -> int:

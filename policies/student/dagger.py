@@ -25,9 +25,9 @@ from policies.student.policy import JointOffsets, StudentPolicy
 from policies.training import training_seed
 from policies.training.run import Kind, TrainingRun, arrays_writer, read_arrays
 from samg_ros.robot import Mask, PolicySpec
+from sim_bridge.envs.env import SamgEnv
 from sim_bridge.experts.state import Normalizer, Teacher
-from sim_bridge.scenes.scene import Scene
-from sim_bridge.task import CAMERA_SIZE, Task
+from sim_bridge.task import CAMERA_SIZE, TaskSpec
 
 KIND = Kind("student", 2)
 _STD_FLOOR = 0.01  # rad or m: less than this is not worth telling apart
@@ -44,15 +44,15 @@ class StudentTraining:
     """
 
     def __init__(
-        self, run: TrainingRun, task: Task, teacher: Teacher, config: StudentConfig
+        self, run: TrainingRun, env: SamgEnv, teacher: Teacher, config: StudentConfig
     ) -> None:
         torch.manual_seed(config.seed)
         self._run, self._config, self._teacher = run, config, teacher
-        self._scene = Scene(task)
+        self._env = env
         self._views = training_views(config.mask, config.maskings, config.mask_faults)
         self._rounds_done, self._episodes_done = 0, 0
         self._curves: dict[str, list[float]] = {"action loss": [], "training success": []}
-        spec = self._make_spec(task)
+        spec = self._make_spec(env.task_spec)
         first = self._read(0) if run.state else self._round(None, 0)
         self._dataset = self._make_dataset(first)
         self.policy = self._make_policy(spec)
@@ -133,19 +133,19 @@ class StudentTraining:
         )
         seed = training_seed(c.seed, self._episodes_done)
         self._episodes_done += 1
-        return collect(self._scene, self._views, self._teacher, student, drive, c.image_size, seed)
+        return collect(self._env, self._views, self._teacher, student, drive, c.image_size, seed)
 
-    def _make_spec(self, task: Task) -> PolicySpec:
+    def _make_spec(self, task: TaskSpec) -> PolicySpec:
         c = self._config
         spec = policy_spec(
-            task.spec, image_size=CAMERA_SIZE, frame_stack=c.frame_stack, mask=cast(Mask, c.mask)
+            task, image_size=CAMERA_SIZE, frame_stack=c.frame_stack, mask=cast(Mask, c.mask)
         )
         if c.offsets:
             JointOffsets.check(spec)
         return spec
 
     def _make_dataset(self, first: list[Episode]) -> Dataset:
-        c, longest = self._config, self._scene.task.spec.episode_steps
+        c, longest = self._config, self._env.task_spec.episode_steps
         # A round overshoots by less than its last episode.
         most = (c.iterations - 1) * (c.round_frames + longest)
         capacity = sum(len(episode.labels) for episode in first) + most

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +12,9 @@ from torch import Tensor
 
 from policies.base import Observation
 from policies.pictures import Views
-from policies.rollout import robot_joints
 from policies.student.policy import StudentPolicy
+from sim_bridge.envs.env import SamgEnv
 from sim_bridge.experts.state import Teacher
-from sim_bridge.scenes.scene import Scene
 from sim_bridge.scenes.views import area_resize
 
 
@@ -143,8 +143,17 @@ class Drive:
     steps_after_success: int
 
 
+COLLECTED: dict[str, Any] = {
+    "keys": ("rgb", "mask", "joints", "state"),
+    "masks": "none",
+    "stop_on_success": False,
+}
+"""Options of the environment that :func:`collect` drives in; its rgb is as large as the camera's
+picture."""
+
+
 def collect(
-    scene: Scene,
+    env: SamgEnv,
     views: Views,
     teacher: Teacher,
     student: StudentPolicy | None,
@@ -154,35 +163,37 @@ def collect(
 ) -> Episode:
     """Drive one episode. The student drives on the first of the views, the others are extra data.
 
-    :param scene: without a perturbation.
+    :param env: with the options of :data:`COLLECTED`, without a perturbation.
     :param student: None lets the teacher drive alone.
     """
     rng = np.random.default_rng([seed, 0])
     ways = views(seed)
-    frames, joints, states, labels = [], [], [], []
+    frames, joints, states = [], [], []
+    labels: list[np.ndarray] = []
     if student:
         student.reset()
-    result = scene.reset(seed)
-    tells_success = result.success is not None
+    seen, _ = env.reset(seed=seed)
+    spec = env.task_spec
     teacher_drives = True
-    succeeded, end = False, drive.max_steps if tells_success else scene.task.spec.episode_steps
-    while result.step < end and not result.done:
-        frame = scene.observe()
-        images = [view(frame.rgb, frame.targets) for view in ways]
+    succeeded, end = False, drive.max_steps if spec.tells_success else spec.episode_steps
+    over = False
+    while len(labels) < end and not over:
+        images = [view(seen["rgb"], seen["mask"]) for view in ways]
         frames.append([area_resize(image, image_size).transpose(2, 0, 1) for image in images])
-        joints.append(robot_joints(scene.task))
-        states.append(result.state)
-        labels.append(teacher.label(result.state))
+        joints.append(seen["joints"])
+        states.append(seen["state"])
+        labels.append(teacher.label(seen["state"]))
         action = labels[-1]
         if student:
             # It acts even where the teacher drives: its frame stack must not miss a frame.
             own = student.act(Observation(images[0], joints[-1]))
-            if result.step == 0 or rng.random() < 1 / drive.mean_stretch:
+            if len(labels) == 1 or rng.random() < 1 / drive.mean_stretch:
                 teacher_drives = rng.random() < drive.teacher_share
             action = action if teacher_drives else own
-        result = scene.act(action + rng.normal(0, drive.exploration_std, action.shape))
-        if result.success and not succeeded:
-            succeeded, end = True, min(end, result.step + drive.steps_after_success)
+        action = action + rng.normal(0, drive.exploration_std, action.shape)
+        seen, _, _, over, info = env.step(action)
+        if info["success"] and not succeeded:
+            succeeded, end = True, min(end, len(labels) + drive.steps_after_success)
     return Episode(
         frames=np.array(frames),
         joints=np.stack(joints),

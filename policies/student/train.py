@@ -11,10 +11,12 @@ from policies.base import policy_spec
 from policies.rollout import EpisodeResults, evaluate_policy, evaluate_states
 from policies.student.config import StudentConfig
 from policies.student.dagger import KIND, StudentTraining
+from policies.student.dataset import COLLECTED
 from policies.student.policy import JointOffsets, StudentPolicy
 from policies.training import EVALUATION_SEEDS
 from policies.training.run import TrainingRun
 from samg_ros.machine import single_thread
+from sim_bridge.envs.env import make
 from sim_bridge.experts.state import StateTeacher, Teacher, shipped_teacher
 from sim_bridge.perturbations.grammar import Perturbation, make_perturbation
 from sim_bridge.scenes import MASKS
@@ -90,8 +92,8 @@ def train_student(
     with run, single_thread():
         checkpoint = run.path / f"{name}.safetensors"
         size = config.camera_size
-        with closing(make_task(task_name, height=size, width=size)) as task:
-            training = StudentTraining(run, task, teacher, config)
+        with closing(make(task_name, size=size, camera_size=size, **COLLECTED)) as env:
+            training = StudentTraining(run, env, teacher, config)
 
             def after_round(round_: int, line: str) -> None:
                 training.policy.save(checkpoint, run.record({}))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from drqv2_fixtures import BlockTask, block_scene, random_return, smoke_config
+from drqv2_fixtures import BlockTask, block_env, block_scene, random_return, smoke_config
 from training_fixtures import kill
 
 from policies.drqv2.config import DrQV2Config
@@ -28,34 +28,32 @@ from policies.training.curves import FILE as CURVES
 from policies.training.curves import read_curves
 from policies.training.run import load_state, resumed
 from samg_ros.errors import CheckpointError, ConfigError
-from sim_bridge.scenes.vector import VectorScenes
-from sim_bridge.scenes.views import WorkerView
-from sim_bridge.task import TaskSpec
+from sim_bridge.envs.vector import vectorize
 
 TASK = "toy_block"
+TOY = partial(block_env, masks="oracle", keys=("rgb",), stop_on_success=False)
 
 # Trains with the configuration that smoke_config gives, and kills itself at frame 500, between
 # two checkpoints, in the middle of its episodes. Tells its workers' process ids before.
 KILLED = """
 import multiprocessing, os, signal, sys
 from pathlib import Path
-from drqv2_fixtures import block_scene, smoke_config
-from policies.drqv2.replay import Replay
-from policies.drqv2.run import KIND, train_drqv2
+from drqv2_fixtures import block_env, smoke_config
+from policies.drqv2.run import train_drqv2
 
 def report(frames, line):
     if frames >= 500:
         print(*(child.pid for child in multiprocessing.active_children()), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
-train_drqv2("toy_block", smoke_config(Path(sys.argv[1])), report, block_scene)
+train_drqv2("toy_block", smoke_config(Path(sys.argv[1])), report, block_env)
 """
 
 
 def train(config: DrQV2Config, lines: list[str] | None = None) -> Path:
     """:return: the run's folder."""
     told = [] if lines is None else lines
-    path = train_drqv2(TASK, config, lambda _, line: told.append(line), block_scene)
+    path = train_drqv2(TASK, config, lambda _, line: told.append(line), block_env)
     return path.parent
 
 
@@ -190,9 +188,8 @@ def test_a_finished_run_can_be_prolonged(tmp_path: Path) -> None:
 def test_no_sample_crosses_an_evaluation(tmp_path: Path) -> None:
     """It takes the environments out of their episodes; new ones begin after it."""
     config = replace(smoke_config(tmp_path), environments=2, seed_frames=10**6)
-    view = partial(WorkerView, "oracle", 32)
-    with VectorScenes([block_scene] * 2, view, height=32, width=32) as scenes:
-        training = DrQV2Training(scenes, WorkerPictures(), config, torch.device("cpu"))
+    with closing(vectorize([TOY] * 2, workers=False)) as envs:
+        training = DrQV2Training(envs, WorkerPictures(), config, torch.device("cpu"))
         for _ in range(8):
             training.advance()
         training.begin_anew()
@@ -249,9 +246,8 @@ def test_curves_and_tensorboard_say_the_same(whole: Path) -> None:
 
 def test_updates_keep_their_share_whatever_the_number_of_environments(tmp_path: Path) -> None:
     config = replace(smoke_config(tmp_path), environments=3, seed_frames=60, update_every=2)
-    view = partial(WorkerView, "oracle", 32)
-    with VectorScenes([block_scene] * 3, view, height=32, width=32) as scenes:
-        training = DrQV2Training(scenes, WorkerPictures(), config, torch.device("cpu"))
+    with closing(vectorize([TOY] * 3, copy=False)) as envs:
+        training = DrQV2Training(envs, WorkerPictures(), config, torch.device("cpu"))
         while training.frames < 200:
             training.advance()
         # The last step's share is due before the next one.
@@ -278,7 +274,7 @@ def test_what_cannot_be_resumed_says_why(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="own configuration: batch_size is 8 there, not 9"):
         train(resumed(DrQV2Config, whole, batch_size=9))
     with pytest.raises(CheckpointError, match="trains for task 'toy_block', not for 'other'"):
-        train_drqv2("other", resumed(DrQV2Config, whole), lambda *_: None, block_scene)
+        train_drqv2("other", resumed(DrQV2Config, whole), lambda *_: None, block_env)
     copy = tmp_path / "copy"
     copy.mkdir()
     (copy / "config.json").write_text((whole / "config.json").read_text())
@@ -293,22 +289,12 @@ def test_what_cannot_be_resumed_says_why(whole: Path, tmp_path: Path) -> None:
         train(resumed(DrQV2Config, copy))
 
 
-@dataclass(frozen=True)
-class Described:
-    """Scenes that nobody starts: what they would say of themselves."""
-
-    spec: TaskSpec
-
-    def __len__(self) -> int:
-        return 1
-
-
 def test_a_replay_that_is_too_small_or_episodes_too_short_are_refused(tmp_path: Path) -> None:
     config = smoke_config(tmp_path)
     for steps, message in (
         (2, "2 control steps: n_step must be less"),
         (500, "replay_capacity must be at least 506"),
     ):
-        scenes: Any = Described(BlockTask(steps).spec)
-        with pytest.raises(ConfigError, match=message):
-            DrQV2Training(scenes, WorkerPictures(), config, torch.device("cpu"))
+        toy = partial(block_env, partial(block_scene, steps))
+        with closing(vectorize([toy])) as envs, pytest.raises(ConfigError, match=message):
+            DrQV2Training(envs, WorkerPictures(), config, torch.device("cpu"))

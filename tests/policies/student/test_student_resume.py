@@ -24,7 +24,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from drqv2_fixtures import BlockTask
-from training_fixtures import BLOCK, student_config, toys
+from training_fixtures import BLOCK, student_config, toy_env, toys
 
 class Mortal(BlockTask):
     def step(self, action):
@@ -38,7 +38,7 @@ def report(done, line):
 report.done = 0
 with toys():
     import policies.student.train as train
-    train.make_task = lambda _, height, width: Mortal(size=height)
+    train.make = lambda _, **options: toy_env(Mortal, **options)
     train.train_student(BLOCK, student_config(Path(sys.argv[1])), report)
 """
 
