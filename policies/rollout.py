@@ -18,12 +18,10 @@ from torch import Tensor
 
 from policies.base import Observation, Policy
 from policies.episode import Cell, Episode, EpisodeRecord
-from policies.pictures import BatchPictures
 from sim_bridge.envs.env import EnvConfig
 from sim_bridge.envs.env import Observation as Observations
 from sim_bridge.envs.vector import begin, borrowed, task_spec_of
 from sim_bridge.scenes.scene import Scene
-from sim_bridge.scenes.vector import VectorScenes
 from sim_bridge.task import Task
 
 
@@ -228,62 +226,6 @@ def evaluate_states(
     return evaluate(StateDriver(act), envs, seeds)
 
 
-def robot_joints(task: Task) -> np.ndarray:
-    """:return: float32 [J], positions of ``spec.proprioception`` in rad or m."""
-    index = [task.spec.joint_names.index(name) for name in task.spec.proprioception]
-    return task.joint_state().position[index].astype(np.float32)
-
-
 def _mean(values: Iterable[float]) -> float:
     numbers = list(values)
     return fmean(numbers) if numbers else float("nan")
-
-
-def evaluate_batch(
-    act: Callable[[Tensor], Tensor],
-    scenes: VectorScenes,
-    pictures: BatchPictures,
-    frame_stack: int,
-    seeds: Iterable[int],
-) -> EpisodeResults:
-    """Run one episode a seed; each ends with its first success or at the task's limit.
-
-    The scenes' own episodes are lost by it.
-
-    :param act: frame stacks, uint8 [N, 3 * ``frame_stack``, S, S], to actions, float32 [N, A].
-    :raises SimulationError: see :class:`VectorScenes`.
-    """
-    left, results = list(seeds), []
-    while left:
-        now, left = left[: len(scenes)], left[len(scenes) :]
-        results += _together(act, scenes, pictures, frame_stack, now)
-    return EpisodeResults(tuple(results))
-
-
-def _together(
-    act: Callable[[Tensor], Tensor],
-    scenes: VectorScenes,
-    pictures: BatchPictures,
-    frame_stack: int,
-    seeds: Sequence[int],
-) -> list[EpisodeRecord]:
-    """At most as many episodes as there are scenes, side by side, in the first of them."""
-    count = len(seeds)
-    done: dict[int, EpisodeRecord] = {}
-    returns = [0.0] * count
-    idle = [None] * (len(scenes) - count)
-    scenes.reset([*seeds, *idle])
-    stack = pictures(scenes.pictures[:count]).repeat(1, frame_stack, 1, 1)
-    while len(done) < count:
-        actions = act(stack).cpu().numpy()
-        states = scenes.step([*(None if i in done else actions[i] for i in range(count)), *idle])
-        for index, state in enumerate(states):
-            if state is None:
-                continue
-            result = state.result
-            returns[index] += result.reward
-            if result.done or result.success:
-                record = EpisodeRecord(seeds[index], result.success, result.step, returns[index])
-                done[index] = record
-        stack = torch.cat([stack[:, 3:], pictures(scenes.pictures[:count])], 1)
-    return [done[index] for index in range(count)]

@@ -31,8 +31,8 @@ class EpisodeEnd:
 class DrQV2Training:
     """Agent, replay and environments.
 
-    :param envs: as many as ``config.environments``, whose episodes end at the task's limit alone;
-        they belong to the caller.
+    :param envs: in worker processes, as many as ``config.environments``, whose episodes end at
+        the task's limit alone; they belong to the caller.
     :param pictures: makes the agent's pictures out of theirs.
     :raises ConfigError: the replay is too small, for an episode or for the device.
     """

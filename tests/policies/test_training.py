@@ -18,7 +18,7 @@ from policies.preprocessing import FrameStack
 from policies.registry import load_policy
 from policies.rollout import EpisodeResults, evaluate_policy
 from policies.student.config import StudentConfig
-from policies.student.dataset import Dataset, Drive, Episode, collect
+from policies.student.dataset import COLLECTED, Dataset, Drive, Episode, collect
 from policies.student.learner import StudentLearner
 from policies.teacher.config import ImitationConfig, TeacherConfig
 from policies.teacher.train import train_teacher
@@ -27,12 +27,13 @@ from policies.training.run import NOT_TOLD, resumed
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.io.run_folder import command_line
 from samg_ros.machine import single_thread
+from sim_bridge.envs.env import EnvConfig, SamgEnv
 from sim_bridge.experts.state import Normalizer, StateTeacher
 from sim_bridge.perturbations.grammar import make_perturbation
 from sim_bridge.scenes import MASKS
 from sim_bridge.scenes.scene import Scene
 from sim_bridge.scenes.views import EpisodeView
-from sim_bridge.task import Task, make_task
+from sim_bridge.task import CAMERA_SIZE, Task, make_task
 
 TASK = "adroit_door"
 
@@ -43,11 +44,16 @@ def task() -> Task:
 
 
 @pytest.fixture(scope="module")
-def episodes(task: Task) -> list[Episode]:
+def env(task: Task) -> SamgEnv:
+    return SamgEnv(Scene(task), EnvConfig(size=CAMERA_SIZE, **COLLECTED))
+
+
+@pytest.fixture(scope="module")
+def episodes(env: SamgEnv) -> list[Episode]:
     """Two short episodes that the teacher drives."""
     teacher, drive = StateTeacher.shipped(TASK), Drive(1.0, 1, 0.05, 20, 5)
     return [
-        collect(Scene(task), training_views("targets", 2, 1.0), teacher, None, drive, 84, seed)
+        collect(env, training_views("targets", 2, 1.0), teacher, None, drive, 84, seed)
         for seed in (10_000, 10_001)
     ]
 
@@ -82,16 +88,15 @@ def test_sampled_stacks_are_what_a_frame_stack_gives(episodes: list[Episode], ga
 
 @pytest.mark.parametrize(("mean_stretch", "switches"), [(1, (18, 42)), (15, (1, 9))])
 def test_teacher_and_student_drive_in_stretches(
-    task: Task, monkeypatch: pytest.MonkeyPatch, mean_stretch: int, switches: tuple[int, int]
+    env: SamgEnv, monkeypatch: pytest.MonkeyPatch, mean_stretch: int, switches: tuple[int, int]
 ) -> None:
     driven = []
-    scene = Scene(task)
-    act = scene.act
-    monkeypatch.setattr(scene, "act", lambda action: (driven.append(action[0]), act(action))[1])
+    step = env.step
+    monkeypatch.setattr(env, "step", lambda action: (driven.append(action[0]), step(action))[1])
     teacher = SimpleNamespace(label=lambda _: np.full(28, 0.5, np.float32))
     student = SimpleNamespace(reset=lambda: None, act=lambda _: np.full(28, -0.5, np.float32))
     drive = Drive(0.5, mean_stretch, 0.0, 60, 5)
-    collect(scene, training_views("targets", 1, 1.0), teacher, student, drive, 84, 10_000)
+    collect(env, training_views("targets", 1, 1.0), teacher, student, drive, 84, 10_000)
     assert set(driven) == {0.5, -0.5}
     assert switches[0] <= np.count_nonzero(np.diff(driven)) <= switches[1]
 

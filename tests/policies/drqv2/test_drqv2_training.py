@@ -188,7 +188,7 @@ def test_a_finished_run_can_be_prolonged(tmp_path: Path) -> None:
 def test_no_sample_crosses_an_evaluation(tmp_path: Path) -> None:
     """It takes the environments out of their episodes; new ones begin after it."""
     config = replace(smoke_config(tmp_path), environments=2, seed_frames=10**6)
-    with closing(vectorize([TOY] * 2, workers=False)) as envs:
+    with closing(vectorize([TOY] * 2, copy=False)) as envs:
         training = DrQV2Training(envs, WorkerPictures(), config, torch.device("cpu"))
         for _ in range(8):
             training.advance()
