@@ -26,6 +26,18 @@ kinds: Registry[Callable[[Path, str | None], Policy]] = Registry(
 """Loaders ``(path, task) -> Policy`` by the kind that a checkpoint tells of itself."""
 
 
+def load(name_or_path: str | Path, task: str | None = None) -> Policy:
+    """A policy that is ready to act.
+
+    :param name_or_path: the name of a checkpoint that ships (``samg policies`` lists them) or the
+        path of any; with a task also ``student``, ``raw_student`` or ``random``.
+    :param task: the task it must be for; None takes a checkpoint of any.
+    :raises CheckpointError: the file cannot be used, or is for another task.
+    :raises ConfigError: there is none of that name.
+    """
+    return load_stored(name_or_path) if task is None else load_policy(name_or_path, task)
+
+
 def load_policy(name_or_path: str | Path, task: str) -> Policy:
     """A policy that is ready to act.
 

@@ -186,6 +186,20 @@ def test_a_teacher_is_not_a_policy() -> None:
         load_policy(path, "adroit_door")
 
 
+def test_the_front_door_takes_names_paths_and_tasks() -> None:
+    import policies as front
+
+    named = front.load("adroit_door")
+    assert named.spec.task == "adroit_door" and front.load("student", "adroit_door") is not named
+    assert front.load(shipped_students()["adroit_pen"]).spec.task == "adroit_pen"
+    with pytest.raises(CheckpointError, match="adroit_pen"):
+        front.load("adroit_door", "adroit_pen")
+    with pytest.raises(ConfigError, match="unknown checkpoint 'student'"):
+        front.load("student")
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        _ = front.lode  # type: ignore[attr-defined]
+
+
 def test_unknown_names_list_the_choices() -> None:
     with pytest.raises(ConfigError, match=r"random, raw_student, student, a .* \(adroit_door, "):
         load_policy("nonsense", "adroit_door")

@@ -59,3 +59,10 @@ def test_help_imports_nothing_heavy(command: str) -> None:
     status, text, modules = json.loads(told.stdout)
     assert status == 0 and f"samg {command}".strip() in text
     assert not set(HEAVY) & set(modules)
+
+
+@pytest.mark.parametrize("package", ["samg_ros", "sim_bridge", "policies"])
+def test_a_package_imports_nothing_heavy(package: str) -> None:
+    script = f"import {package}, sys; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert not set(HEAVY) & set(told.stdout.decode().split())
