@@ -218,6 +218,7 @@ HEADINGS = ("", "batch", "frames/s", "p50 ms", "p95 ms", "MB", "IoU")
 
 def masker(bench: OmitArgPrefixes[MaskerBench], masker: OmitArgPrefixes[MaskerConfig]) -> None:
     """Frames a second, latency, memory and IoU, beside the reference order of work."""
+    import torch
     from rich.console import Console
 
     from samg_ros.machine import describe, machine
@@ -233,7 +234,8 @@ def masker(bench: OmitArgPrefixes[MaskerBench], masker: OmitArgPrefixes[MaskerCo
         with console.status(f"frames of {bench.task}"):
             frames = frames_of(bench)
         rows = measure(setup, frames, bench)
-        title, about = describe_masker(setup), machine()
+        title = describe_masker(setup)
+        about = {**machine(), "threads": torch.get_num_threads()}
         results = {
             "configuration": title,
             "weights": "random" if setup.random_weights else "real",
