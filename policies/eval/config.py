@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from samg_ros.errors import ConfigError
+from samg_ros.io.run_folder import command_line
 from samg_ros.masking.config import LOST_BEHAVIOURS, MaskerConfig
 from samg_ros.parameters import documented, parameter, validate
 from sim_bridge.scenes import MASKS as SIMULATED
@@ -19,6 +18,8 @@ CLEAN = "none"
 TASK = "{task}"
 # What does not change any episode's result.
 _ELSEWHERE = frozenset({"envs", "ray", "out", "json"})
+# What a reader of results wants to see in any case.
+_TOLD = frozenset({"tasks", "policies", "masks", "perturb", "episodes", "seed"})
 
 
 @documented
@@ -125,16 +126,12 @@ def settings(config: EvalConfig, masker: MaskerConfig) -> dict[str, Any]:
 
 def command(config: EvalConfig, masker: MaskerConfig) -> str:
     """The command that repeats a run, with DIR for this machine's folders."""
-    told = asdict(config) | {"policies": config.policy_names, "perturb": config.perturbations}
-    words = ["samg", "eval"]
-    for name in ("tasks", "policies", "masks", "perturb"):
-        words += [f"--{name}", *map(shlex.quote, told[name])]
-    words += ["--episodes", str(config.episodes), "--seed", str(config.seed)]
-    words += ["--via-ros"] if config.via_ros else []
-    words += _changed(config, {"on_lost": config.on_lost})
-    if SAMG in config.masks:
-        words += _changed(masker, _masker_settings(masker))
-    return " ".join(words)
+    names, changes = tuple(config.policy_names), tuple(config.perturbations)
+    named = replace(config, policies=names, perturb=changes)
+    told = command_line("samg eval", named, _ELSEWHERE, _TOLD)
+    if SAMG not in config.masks:
+        return told
+    return told + command_line("", MaskerConfig(**_masker_settings(masker)))
 
 
 def _named(texts: tuple[str, ...], name: Any, what: str) -> dict[str, str]:
@@ -152,16 +149,3 @@ def _named(texts: tuple[str, ...], name: Any, what: str) -> dict[str, str]:
 def _masker_settings(masker: MaskerConfig) -> dict[str, Any]:
     files = {n: Path(v).name for n, v in asdict(masker).items() if n.endswith("_weights")}
     return asdict(masker) | files
-
-
-def _changed(config: EvalConfig | MaskerConfig, values: dict[str, Any]) -> Iterator[str]:
-    """The flags of what is not as it is by default."""
-    for field in fields(config):
-        value = values.get(field.name, field.default)
-        flag = field.name.replace("_", "-")
-        if value == field.default:
-            continue
-        if isinstance(value, bool):
-            yield f"--{flag}" if value else f"--no-{flag}"
-        else:
-            yield f"--{flag} {shlex.quote(str(value))}"

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, is_dataclass
 from datetime import datetime
@@ -209,29 +210,35 @@ def _new_folder(root: Path, name: str) -> Path:
     raise AssertionError("numbers do not end")
 
 
-def command_line(command: str, config: Any, leave_out: Sequence[str] = ()) -> str:
+def command_line(
+    command: str, config: Any, leave_out: Collection[str] = (), always: Collection[str] = ()
+) -> str:
     """The command that repeats a run: ``command`` with what differs from the defaults.
 
     Of paths only the name is told: results are shared, their maker's folders mean nothing.
 
     :param config: a dataclass. :param leave_out: fields that no result depends on.
+    :param always: fields that are told also where they are as by default.
     """
-    return " ".join([command, *_flags(config, leave_out)])
+    return " ".join([command, *_flags(config, leave_out, always)])
 
 
-def _flags(config: Any, leave_out: Sequence[str], prefix: str = "--") -> Iterator[str]:
+def _flags(
+    config: Any, leave_out: Collection[str], always: Collection[str], prefix: str = "--"
+) -> Iterator[str]:
     for field in fields(config):
         value, name = getattr(config, field.name), prefix + field.name.replace("_", "-")
         if is_dataclass(value):
-            yield from _flags(value, leave_out, f"{name}.")
-        elif value == field.default or field.name in leave_out:
+            yield from _flags(value, leave_out, always, f"{name}.")
+        elif field.name in leave_out or (value == field.default and field.name not in always):
             continue
         elif isinstance(value, bool):
             yield name if value else f"{prefix}no-{name.removeprefix(prefix)}"
         elif isinstance(value, tuple):
-            yield " ".join([name, *map(str, value)])
+            yield " ".join([name, *(shlex.quote(str(each)) for each in value)])
         else:
-            yield f"{name} {value.name if isinstance(value, Path) else value}"
+            text = value.name if isinstance(value, Path) else str(value)
+            yield f"{name} {shlex.quote(text)}"
 
 
 def package_version() -> str:
