@@ -25,11 +25,11 @@ DOCS = ROOT / "docs"
 NODES: dict[str, tuple[str, ...]] = {
     "bridge": ("sim_bridge.bridge.config.BridgeConfig",),
     "masker": (
-        "samg_ros.nodes.masker_config.MaskerNodeConfig",
+        "samg_ros.nodes.config.MaskerNodeConfig",
         "samg_ros.masking.config.MaskerConfig",
     ),
     "policy": ("policies.node.policy_config.PolicyNodeConfig",),
-    "recorder": ("samg_ros.nodes.recorder_config.RecorderConfig",),
+    "recorder": ("samg_ros.nodes.config.RecorderConfig",),
 }
 PACKAGES = ("samg_ros", "sim_bridge", "policies")
 MARK = re.compile(r"(<!-- begin ([\w ]+) -->\n)(.*?)(<!-- end \2 -->)", re.DOTALL)

@@ -10,6 +10,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch import LaunchContext, LaunchDescription
 from policies.node.policy_config import PolicyNodeConfig
 from samg_ros.masking.config import MaskerConfig
+from samg_ros.nodes.config import MaskerNodeConfig
 from samg_ros.nodes.launching import (
     argument,
     common_arguments,
@@ -20,7 +21,6 @@ from samg_ros.nodes.launching import (
     required,
     values,
 )
-from samg_ros.nodes.masker_config import MaskerNodeConfig
 
 # What keeps a real arm safe, besides the policy's own limits.
 SAFETY = (

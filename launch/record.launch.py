@@ -6,8 +6,8 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
+from samg_ros.nodes.config import RecorderConfig
 from samg_ros.nodes.launching import argument, common_arguments, node, required, values
-from samg_ros.nodes.recorder_config import RecorderConfig
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from samg_ros.io.bag_reader import messages, open_reader
+from samg_ros.io.bags import messages, open_reader
 
 NS_PER_S = 1_000_000_000
 

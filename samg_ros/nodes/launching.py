@@ -15,7 +15,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext
 from samg_ros.errors import SamgError
-from samg_ros.nodes.recorder_config import RecorderConfig
+from samg_ros.nodes.config import RecorderConfig
 from samg_ros.parameters import Parameter, parameters_of
 from samg_ros.ros.environment import dds_environment
 

@@ -14,7 +14,7 @@ from samg_ros import images
 from samg_ros.errors import ImageError
 from samg_ros.io.contact_sheet import draw_overlay
 from samg_ros.masking.result import LostFrames, MaskResult
-from samg_ros.nodes.masker_config import MaskerNodeConfig
+from samg_ros.nodes.config import MaskerNodeConfig
 from samg_ros.nodes.masker_queue import FrameQueue, Pairs
 from samg_ros.ros import qos
 from samg_ros.ros.diagnostics import Figures

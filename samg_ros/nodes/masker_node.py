@@ -15,8 +15,8 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from samg_ros.errors import ImageError, SamgError
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.result import MaskResult, MaskSource, UniformFrames
+from samg_ros.nodes.config import MaskerNodeConfig
 from samg_ros.nodes.masker_camera import Arrival, MaskerCamera
-from samg_ros.nodes.masker_config import MaskerNodeConfig
 from samg_ros.nodes.masker_queue import FrameQueue
 from samg_ros.ros.diagnostics import Monitor
 from samg_ros.ros.parameters import declare

@@ -25,9 +25,8 @@ from rosbags.interfaces import (
 )
 
 from samg_ros.errors import BagError, ConfigError
-from samg_ros.io.bag_writer import BagWriter
-from samg_ros.nodes.recorder_config import RecorderConfig
-from samg_ros.nodes.recorder_thread import BagThread
+from samg_ros.io.bags import BagThread, BagWriter
+from samg_ros.nodes.config import RecorderConfig
 from samg_ros.ros.diagnostics import NOT_RECORDING, Monitor
 from samg_ros.ros.parameters import declare
 from samg_ros.ros.runtime import run

@@ -20,8 +20,7 @@ from rosbags.typesys.store import Typestore
 from samg_ros import images
 from samg_ros.errors import BagError, ConfigError, ImageError
 from samg_ros.io.atomic import replacing
-from samg_ros.io.bag_reader import messages, open_reader
-from samg_ros.io.bag_writer import BagWriter
+from samg_ros.io.bags import BagWriter, messages, open_reader
 from samg_ros.recorded.results import Replay
 from samg_ros.recorded.source import NOTHING, Kind, SourceFrame, numbered
 

@@ -9,8 +9,7 @@ import pytest
 
 from policies.node.policy_config import PolicyNodeConfig
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.nodes.masker_config import MaskerNodeConfig
-from samg_ros.nodes.recorder_config import RecorderConfig
+from samg_ros.nodes.config import MaskerNodeConfig, RecorderConfig
 from samg_ros.parameters import parameters_of
 from sim_bridge.bridge.config import BridgeConfig
 

@@ -12,8 +12,7 @@ import pytest
 from policies.node.policy_config import PolicyNodeConfig
 from samg_ros.errors import ConfigError
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.nodes.masker_config import MaskerNodeConfig
-from samg_ros.nodes.recorder_config import RecorderConfig
+from samg_ros.nodes.config import MaskerNodeConfig, RecorderConfig
 from samg_ros.parameters import documented, parameter, parameters_of, validate
 
 

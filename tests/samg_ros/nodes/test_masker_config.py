@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from samg_ros.errors import ConfigError
-from samg_ros.nodes.masker_config import ONLY, MaskerNodeConfig
+from samg_ros.nodes.config import ONLY, MaskerNodeConfig
 from samg_ros.nodes.masker_queue import MAX_WAITING, Pairs
 
 TWO = {"cameras": ["left", "right"]}

@@ -23,7 +23,7 @@ from rosbags.interfaces import QosTime as Time
 from rosbags.rosbag2 import StoragePlugin
 
 from samg_ros import images
-from samg_ros.io.bag_writer import BagWriter
+from samg_ros.io.bags import BagWriter
 
 FRAMES = 6
 DAMAGED = 3

@@ -13,7 +13,7 @@ from ament_index_python import packages
 from rosbags.typesys import Stores, get_typestore
 
 from samg_ros.errors import BagError
-from samg_ros.io.bag_writer import own_store, register_installed_type
+from samg_ros.io.bags import own_store, register_installed_type
 
 SHELF = "shop_msgs/msg/Shelf"
 

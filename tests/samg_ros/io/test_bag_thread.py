@@ -12,8 +12,7 @@ pytest.importorskip("rosbags", reason="needs the [bag] extra")
 from rosbags.highlevel import AnyReader
 
 from samg_ros.errors import BagError
-from samg_ros.io.bag_writer import BagWriter
-from samg_ros.nodes.recorder_thread import BagThread
+from samg_ros.io.bags import BagThread, BagWriter
 
 TOPIC, TYPE = "/said", "std_msgs/msg/String"
 NEVER_S = 3600.0
