@@ -148,7 +148,9 @@ def test_what_cannot_start_ends_with_status_1(stage: Stage) -> None:
         (line,) = stage.log(name).splitlines()
         assert reason in line
     for name in unable:
-        why, end = stage.log(name).splitlines()
+        lines = stage.log(name).splitlines()
+        assert len(lines) == 2, lines
+        why, end = lines
         assert why.startswith("[ERROR]") and CANNOT[name][2] in why
         assert end.endswith("could not start; the line above says why")
 
