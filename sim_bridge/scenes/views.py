@@ -6,8 +6,6 @@ there is nothing to see.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import cv2
 import numpy as np
 
@@ -15,8 +13,6 @@ from samg_ros.errors import ConfigError, ImageError
 from samg_ros.images import check_rgb, masked
 from sim_bridge.scenes import MASKS
 from sim_bridge.scenes.mask_noise import MaskNoise
-from sim_bridge.scenes.scene import Scene, SceneFrame
-from sim_bridge.task import make_task
 
 
 class EpisodeView:
@@ -65,43 +61,3 @@ def area_resize(image: np.ndarray, size: int) -> np.ndarray:
             f"got {width}x{height}: set the camera's size, or the policy node's crop to center"
         )
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-
-
-class WorkerView:
-    """A :class:`View` of one kind of masks at one size.
-
-    :param masks: see :class:`EpisodeView`. :param size: side of the picture in pixels, at most the
-        camera's.
-    """
-
-    def __init__(self, masks: str, size: int) -> None:
-        self._masks, self._size = masks, size
-
-    def reset(self, seed: int) -> None:
-        """Begin the episode of ``seed``."""
-        self._view = EpisodeView(self._masks, seed)
-
-    def __call__(self, frame: SceneFrame) -> np.ndarray:
-        """:return: uint8 [``size``, ``size``, 3]. :raises ImageError: the camera is smaller."""
-        return area_resize(self._view(frame.rgb, frame.targets), self._size)
-
-
-def plain_scene(task: str, camera_size: int) -> Scene:
-    """A task before its own background.
-
-    :param camera_size: side of the camera's picture in pixels.
-    :raises ConfigError: unknown task. :raises SimulationError: the simulator cannot start.
-    """
-    return Scene(make_task(task, height=camera_size, width=camera_size))
-
-
-class View(Protocol):
-    """Makes, in a worker, the picture that is handed on; may have a history of its own."""
-
-    def reset(self, seed: int) -> None:
-        """Begin the episode of ``seed``."""
-        ...
-
-    def __call__(self, frame: SceneFrame) -> np.ndarray:
-        """:return: uint8 [H, W, 3], of the size that :class:`VectorScenes` was told."""
-        ...
