@@ -177,6 +177,11 @@ class EpisodeResults:
     episodes: tuple[EpisodeRecord, ...]
 
     @property
+    def tells_success(self) -> bool:
+        """Whether the task does; others only have a return."""
+        return any(episode.success is not None for episode in self.episodes)
+
+    @property
     def success_rate(self) -> float:
         """Share of successful episodes in [0, 1]; NaN where there is none."""
         return _mean(float(bool(episode.success)) for episode in self.episodes)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
 from gymnasium.vector import VectorEnv
 
 from policies.base import policy_spec
@@ -22,8 +21,9 @@ from policies.pictures import BatchPictures, SamgPictures, WorkerPictures
 from policies.rollout import EpisodeResults, StackDriver, evaluate
 from policies.training import EVALUATION_SEEDS, VALIDATION_SEEDS
 from policies.training.curves import Curves, read_curves
-from policies.training.run import Kind, TrainingRun
+from policies.training.run import Kind, TrainingRun, scores_of
 from samg_ros.errors import ConfigError
+from samg_ros.machine import torch_threads
 from samg_ros.masking.config import MaskerConfig
 from samg_ros.masking.masker import build_masker
 from samg_ros.masking.reference import Reference, find_reference
@@ -150,7 +150,7 @@ class DrQV2Run:
         results = self._play(seeds)
         self._training.begin_anew()
         frames, score = self._training.frames, score_of(results)
-        success = {"success": results.success_rate} if _has_success(results) else {}
+        success = {"success": results.success_rate} if results.tells_success else {}
         curves.record("evaluation", frames, episode_return=results.mean_return, **success)
         if self._best is None or score > self._best:
             self._best = score
@@ -175,12 +175,7 @@ class DrQV2Run:
         best = DrQV2Policy.load(self._checkpoint, self._run.task)
         self._training.agent.net.load_state_dict(best.network.state_dict())
         results = self._play(EVALUATION_SEEDS[: self._config.score_episodes])
-        scores = {}
-        if results.episodes:
-            scores[f"{self._config.mask}_return"] = results.mean_return
-        if _has_success(results):
-            scores[self._config.mask] = results.success_rate
-        record = self._run.record(scores)
+        record = self._run.record(scores_of({self._config.mask: results}))
         best.save(self._checkpoint, record)
         frames = self._training.frames
         told = {
@@ -220,10 +215,6 @@ def score_of(results: EpisodeResults) -> tuple[float, float]:
     return results.success_rate, -fmean(steps) if steps else results.mean_return
 
 
-def _has_success(results: EpisodeResults) -> bool:
-    return any(episode.success is not None for episode in results.episodes)
-
-
 def train_drqv2(
     task_name: str,
     config: DrQV2Config,
@@ -256,7 +247,7 @@ def train_drqv2(
         stop_on_success=False,
     )
     with (
-        _torch_threads(config.threads),
+        torch_threads(config.threads),
         closing(vectorize([one] * config.environments, copy=False)) as envs,
     ):
         training = DrQV2Training(envs, pictures, config, device)
@@ -272,14 +263,3 @@ def _pictures(task_name: str, config: DrQV2Config) -> tuple[BatchPictures, int]:
     reference = Reference.load(find_reference(str(config.reference or task_name)))
     masker = build_masker(reference, MaskerConfig(device=config.device, threads=config.threads))
     return SamgPictures(masker, config.image_size), config.camera_size
-
-
-@contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    """Run torch on ``count`` CPU threads inside the block; 0 leaves it as it is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

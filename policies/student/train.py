@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +14,7 @@ from policies.student.dagger import KIND, StudentTraining
 from policies.student.dataset import COLLECTED
 from policies.student.policy import JointOffsets, StudentPolicy
 from policies.training import EVALUATION_SEEDS
-from policies.training.run import TrainingRun
+from policies.training.run import TrainingRun, scores_of
 from samg_ros.machine import single_thread
 from sim_bridge.envs.env import make
 from sim_bridge.experts.state import StateTeacher, Teacher, shipped_teacher
@@ -46,20 +46,6 @@ def score(
     if policy.spec.mask == "none":
         results["none" + CLEAN] = evaluate_policy(policy, clean, "none", chosen)
     return results
-
-
-def figures(results: Mapping[str, EpisodeResults]) -> dict[str, float]:
-    """The scores of a training record: success rates, or mean returns under names that end in
-    ``_return`` where a task does not tell success; and the number of episodes of each."""
-    found: dict[str, float] = {}
-    for name, result in results.items():
-        tells_success = any(episode.success is not None for episode in result.episodes)
-        if tells_success:
-            found[name] = result.success_rate
-        else:
-            found[f"{name}_return"] = round(result.mean_return, 1)
-        found["episodes"] = float(len(result.episodes))
-    return found
 
 
 def train_student(
@@ -105,7 +91,7 @@ def train_student(
             # As it is kept, not as it was trained: the file is what is shipped.
             policy = StudentPolicy.load(checkpoint, task_name)
             results = score(policy, teacher, task, held_out, config.evaluation_episodes)
-        record = run.record(figures(results))
+        record = run.record(scores_of(results))
         policy.save(checkpoint, record)
         episodes = {name: asdict(result)["episodes"] for name, result in results.items()}
         run.finish(record, {"episodes": episodes}, losses, xlabel="DAgger iteration")

@@ -7,13 +7,13 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
-from policies.rollout import EpisodeResults, evaluate_states
+from policies.rollout import evaluate_states
 from policies.teacher.config import SacConfig, TeacherConfig
 from policies.teacher.env import hint_for
 from policies.teacher.imitation import imitate
 from policies.teacher.sac import KIND, learn
 from policies.training import EVALUATION_SEEDS
-from policies.training.run import TrainingRun
+from policies.training.run import TrainingRun, scores_of
 from samg_ros.errors import ConfigError
 from samg_ros.machine import single_thread
 from sim_bridge.experts.state import ExpertTeacher
@@ -55,7 +55,7 @@ def train_teacher(
         with closing(make()) as task:
             held_out = evaluate_states(teacher.label, task, EVALUATION_SEEDS)
         path = run.path / f"{task_name}_teacher.safetensors"
-        record = run.record(_scores(held_out))
+        record = run.record(scores_of({"state": held_out}))
         teacher.save(path, record)
         run.finish(record, asdict(held_out), curves, xlabel=xlabel)
     return path
@@ -79,11 +79,3 @@ def _check_rewards(task_name: str, config: SacConfig) -> None:
                 f"{task_name} cannot begin near a reference configuration, only tasks of "
                 "DMControl can: leave --sac.reference-share at 0"
             )
-
-
-def _scores(held_out: EpisodeResults) -> dict[str, float]:
-    """A success rate where the task knows success, else a mean return."""
-    counted = {"episodes": float(len(held_out.episodes))}
-    if held_out.episodes[0].success is None:
-        return {"state_return": round(held_out.mean_return, 1), **counted}
-    return {"state": held_out.success_rate, **counted}

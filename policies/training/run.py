@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_type_hints
 from zipfile import BadZipFile
 
 import numpy as np
@@ -23,6 +23,9 @@ from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.io.atomic import replacing
 from samg_ros.io.checkpoint import TrainingRecord, build
 from samg_ros.io.run_folder import CONFIG, RunFolder, command_line, package_version, read_config
+
+if TYPE_CHECKING:
+    from policies.rollout import EpisodeResults
 
 FILE = "training.pt"
 NOT_TOLD = ("resume", "runs")
@@ -257,6 +260,22 @@ def check_resumed(config: Resumable, may_change: Collection[str] = ()) -> None:
                 f"not {given!r}; "
                 + (f"only {', '.join(may_change)} may be new" if may_change else "leave it out")
             )
+
+
+def scores_of(results: Mapping[str, EpisodeResults]) -> dict[str, float]:
+    """The scores of a record: success rates by what was evaluated, or mean returns under names
+    that end in ``_return`` where a task does not tell success; and the number of episodes of
+    each. Empty where nothing was evaluated."""
+    found: dict[str, float] = {}
+    for name, result in results.items():
+        if not result.episodes:
+            continue
+        if result.tells_success:
+            found[name] = result.success_rate
+        else:
+            found[f"{name}_return"] = round(result.mean_return, 1)
+        found["episodes"] = float(len(result.episodes))
+    return found
 
 
 def _version(kind: Kind) -> str:
