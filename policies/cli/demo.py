@@ -75,7 +75,7 @@ def summarize(
     config: DemoConfig, folder: Path, weights: dict, memory: dict, seconds: float
 ) -> dict:
     """Read the bag back and write its pictures. :return: what ``results.json`` gets."""
-    from policies.pipeline.report import counts_of, draw, episodes_of, told
+    from policies.pipeline.recording import counts_of, draw, episodes_of, told
     from samg_ros.machine import machine
 
     bag, sheet, video = folder / "bag", folder / "contact_sheet.png", folder / "episode.mp4"

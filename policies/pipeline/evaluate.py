@@ -17,7 +17,7 @@ from policies.eval.config import SAMG
 from policies.eval.folder import EvalFolder
 from policies.eval.prepare import Prepared
 from policies.pipeline.processes import Processes
-from policies.pipeline.report import episodes_of
+from policies.pipeline.recording import episodes_of
 from policies.pipeline.simulated import MASK_SOURCES, DemoConfig, conduct, nodes
 from samg_ros.errors import BagError, ConfigError, SamgError
 from samg_ros.masking.config import MaskerConfig
