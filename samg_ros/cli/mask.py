@@ -64,7 +64,7 @@ def mask(
 ) -> int:
     """Find a reference's targets in recorded frames and blank everything else.
 
-    OUT gets masks/, scores.jsonl (a line a frame), summary.json, and: masked/ for pictures,
+    OUT gets masks/, scores.jsonl (a line a frame), results.json, and: masked/ for pictures,
     masked.mp4 and overlay.mp4 for a video, and for a bag the folder bag/, a copy of the original
     with masked images and masks added at the original stamps. The same command again resumes
     where a stopped run was: masks that are there are not computed again, only a video or bag is
@@ -77,6 +77,7 @@ def mask(
     """
     from rich.console import Console
 
+    from samg_ros.io.run_folder import command_line
     from samg_ros.masking.reference import Reference, find_reference
     from samg_ros.recorded.kinds import open_input
     from samg_ros.recorded.results import Results
@@ -86,20 +87,24 @@ def mask(
     found = find_reference(reference)
     loaded = Reference.load(found)
     source = open_input(input.expanduser(), run.topic, (run.image_topic, run.mask_topic))
-    results = Results(out.expanduser(), _settings(input.expanduser(), source, found, masker))
-    if isinstance(source, Pictures) and (gone := results.keep_only(source.names)):
-        console.print(f"{gone} frames are gone from {input}; their masks stay in {out}, uncounted")
-    fresh = _find(source, results, loaded, run.batch, masker, console)
-    if results.done:
-        _make(source, results, run, fresh, console)
-    _show(results, console)
+    settings = _settings(input.expanduser(), source, found, masker)
+    words = f"samg mask {input.name} --reference {found.name}"
+    told = command_line(command_line(words, run), masker, FREE_SETTINGS)
+    with Results(out.expanduser(), settings, told) as results:
+        if isinstance(source, Pictures) and (gone := results.keep_only(source.names)):
+            stay = f"their masks stay in {out}, uncounted"
+            console.print(f"{gone} frames are gone from {input}; {stay}")
+        fresh = _find(source, results, loaded, run.batch, masker, console)
+        if results.done:
+            _make(source, results, run, fresh, console)
+        _show(results, console)
     return 0 if results.done else 1
 
 
 def _settings(
     input: Path, source: FrameSource, reference: Path, masker: MaskerConfig
 ) -> dict[str, Any]:
-    """What the masks depend on; kept in ``run.json``."""
+    """What the masks depend on; kept in ``config.json``."""
     from samg_ros.recorded.kinds import identity
 
     method = {f"masker.{k}": v for k, v in asdict(masker).items() if k not in FREE_SETTINGS}

@@ -1,9 +1,9 @@
 """The folder of a run: masks and scores frame by frame, which is also what a resumed run reads.
 
-run.json        what was masked, and how: a run with other settings is refused
+config.json     what was masked, and how: a run with other settings is refused
 masks/NAME.png  what was found in a frame: 255 on the targets, all 0 where they are lost
 scores.jsonl    a line for each frame: status, predicted IoU, each target's, the prompts
-summary.json    counts, written when all is done
+results.json    counts, written when all is done
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from samg_ros.errors import ConfigError, ImageError
+from samg_ros.errors import ImageError
 from samg_ros.images import decode_unchanged, masked
 from samg_ros.io.atomic import OutputError, write_png, write_text
 from samg_ros.io.contact_sheet import draw_overlay
+from samg_ros.io.run_folder import CONFIG, RESULTS, RunFolder
 from samg_ros.masking.result import LostFrames
 from samg_ros.recorded.source import FrameSource, SourceFrame, read_bytes
 
@@ -49,16 +50,21 @@ class Record:
 
 
 class Results:
-    """The folder of a run, opened to be filled or to be read.
+    """The folder of a run, opened to be filled or to be read; a context manager.
 
-    :param settings: what masks depend on, as JSON takes it.
-    :raises ConfigError: the folder holds a run with other settings, or something else.
+    :param settings: what masks depend on, as JSON takes it. :param command: what repeats the run.
+    :raises ConfigError: the folder holds a run with other settings, or something else, or another
+        process is at work there.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], command: str = "") -> None:
         self.folder = folder
         self._scores = folder / "scores.jsonl"
-        self._check(settings)
+        if (folder / CONFIG).is_file() and not self._scores.exists():
+            self._run = RunFolder.existing(folder)
+            self._run.write_settings(settings)  # nothing was found yet, so nothing can be mixed
+        else:
+            self._run = RunFolder.begin("mask", settings, command, out=str(folder), resume=True)
         self._records = {record.frame: record for record in self._read()}
         self.resumed = len(self.done)
         self._rewrite()
@@ -105,13 +111,13 @@ class Results:
             raise OutputError(f"cannot write {self._scores}: {error.strerror}") from error
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Put the lines in order and write ``summary.json``. :raises OutputError: as above."""
+        """Put the lines in order and write ``results.json``. :raises OutputError: as above."""
         self._rewrite()
-        write_text(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+        self._run.write_results(summary)
 
     def unfinish(self) -> None:
         """What was made of the masks holds no longer. :raises OutputError: as above."""
-        summary = self.folder / "summary.json"
+        summary = self.folder / RESULTS
         try:
             summary.unlink(missing_ok=True)
         except OSError as error:
@@ -119,9 +125,19 @@ class Results:
 
     def summary(self) -> dict[str, Any] | None:
         """What :meth:`finish` wrote last; None where it holds no longer, or a file is gone."""
-        summary = _json(self.folder / "summary.json")
-        files = (summary or {}).get("files", [])
-        return summary if all((self.folder / name).exists() for name in files) else None
+        summary = self._run.results()
+        whole = all((self.folder / name).exists() for name in summary.get("files", ()))
+        return summary if summary and whole else None
+
+    def close(self) -> None:
+        """Let others work here."""
+        self._run.close()
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def keep_only(self, names: Container[str]) -> int:
         """Forget the records of all other frames. Their masks stay where they are.
@@ -136,20 +152,6 @@ class Results:
             self.resumed = len(self.done)
             self._rewrite()
         return len(gone)
-
-    def _check(self, settings: dict[str, Any]) -> None:
-        file = self.folder / "run.json"
-        before = _json(file)
-        if before is None and self.folder.is_dir() and any(self.folder.iterdir()):
-            raise ConfigError(f"{self.folder} is not empty; name a new folder with --out")
-        differing = [key for key in settings if (before or {}).get(key) != settings[key]]
-        if not self._scores.exists():  # nothing was found yet, so nothing can be mixed
-            write_text(file, json.dumps(settings, indent=2) + "\n")
-        elif differing:
-            raise ConfigError(
-                f"{self.folder} holds a run with other settings ({', '.join(differing)}); name a "
-                "new folder with --out, or repeat that run's settings (run.json) to resume it"
-            )
 
     def _read(self) -> Iterator[Record]:
         if not self._scores.is_file():
@@ -177,15 +179,6 @@ def overlay_prompts(record: Record) -> tuple[np.ndarray, np.ndarray]:
 
 def _line(record: Record) -> str:
     return json.dumps({k: v for k, v in asdict(record).items() if v not in (None, "")}) + "\n"
-
-
-def _json(file: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads(file.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}; name a new folder") from error
 
 
 @dataclass(frozen=True)

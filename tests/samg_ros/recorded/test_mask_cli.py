@@ -65,7 +65,7 @@ class TestPictures:
         assert [line["frame"] for line in lines(out)] == ["0", "1", "2", "3", "3x", *"456"]
         bad = lines(out)[4]
         assert bad["status"] == "unreadable" and "3x.png" in bad["problem"]
-        assert json.loads((out / "summary.json").read_text())["frames"] == {
+        assert json.loads((out / "results.json").read_text())["frames"] == {
             "found": 7,
             "unreadable": 1,
         }
@@ -123,11 +123,11 @@ class TestPictures:
         with monkeypatch.context() as patch:
             patch.setattr("samg_ros.recorded.kinds.write_pictures", interrupted)
             assert mask(pictures, reference, out) == 130
-        assert not (out / "summary.json").exists() and not (out / "masked/7.png").exists()
+        assert not (out / "results.json").exists() and not (out / "masked/7.png").exists()
         for _ in range(2):
             assert mask(pictures, reference, out) == 0
             assert (out / "masked/7.png").is_file()
-            assert json.loads((out / "summary.json").read_text())["frames"]["found"] == 8
+            assert json.loads((out / "results.json").read_text())["frames"]["found"] == 8
             shutil.rmtree(out / "masked")  # whoever removes it gets it again
 
     @pytest.mark.parametrize("size", [(48, 64), (60, 80)])
@@ -153,7 +153,7 @@ class TestPictures:
         (pictures / "0.png").unlink()
         assert mask(pictures, reference, out) == 0
         assert "1 frames are gone" in capsys.readouterr().err
-        assert json.loads((out / "summary.json").read_text())["frames"]["found"] == 6
+        assert json.loads((out / "results.json").read_text())["frames"]["found"] == 6
         assert (out / "masks/0.png").is_file() and lines(out)[0]["frame"] == "1"
 
     def test_nothing_readable_is_a_failure(self, reference, tmp_path, use):
