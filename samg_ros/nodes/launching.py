@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from launch import LaunchContext
 from samg_ros.errors import SamgError
 from samg_ros.nodes.config import RecorderConfig
 from samg_ros.parameters import Parameter, parameters_of
-from samg_ros.ros.environment import dds_environment
+from samg_ros.ros.environment import END_WITH, dds_environment
 
 PACKAGE = "samg_ros"
 LOG_LEVELS = ["debug", "info", "warn", "error", "fatal"]
@@ -96,7 +97,8 @@ def node(
         parameters=[parameters, *([params_file] if params_file else [])],
         remappings=list(remappings),
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
-        additional_env=dds_environment(),
+        # The nodes end, and a robot is held, though the launch be killed.
+        additional_env={**dds_environment(), END_WITH: str(os.getpid())},
         output="screen",
         sigterm_timeout=str(STOP_S),
         **more,

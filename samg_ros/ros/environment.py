@@ -23,6 +23,9 @@ DOMAIN_IDS = range(1, 102)
 FIRST_PORT, PORTS_PER_DOMAIN, UNICAST_OFFSET = 7400, 250, 10
 # Participants whose port is looked at: the first of a domain may have gone before the others.
 PROBED_PARTICIPANTS = 10
+END_WITH = "SAMG_END_WITH"
+"""Environment: the process without which a node ends, as our launch files set it. A killed
+``ros2 launch`` takes none of its nodes along."""
 
 
 def dds_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
@@ -18,8 +20,15 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from samg_ros.errors import SamgError
+from samg_ros.ros.environment import END_WITH
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+END_WITH_PARENT = "end_with_parent"
+"""The parameter of every node for launches of others, which set no environment."""
+_END_WITH_PARENT = ParameterDescriptor(
+    description="end, as at SIGTERM, when the process that started this node has ended",
+    read_only=True,
+)
 _loading = False
 
 
@@ -42,11 +51,15 @@ def _spin(make_node: Callable[[], Node], args: list[str] | None) -> None:
     node = None
     try:
         with _signalled() as ended:
+            if launcher := os.environ.get(END_WITH, "").strip():
+                end_with(int(launcher))
             with _interruptible():
                 # Not rclpy's handlers: they would invalidate the context under a node that is
                 # still loading, or that has yet to tell a robot to stand still.
                 rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
                 node = make_node()
+            if node.declare_parameter(END_WITH_PARENT, False, _END_WITH_PARENT).value:
+                end_with(os.getppid())
             rclpy.spin_until_future_complete(node, ended)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
@@ -56,6 +69,23 @@ def _spin(make_node: Callable[[], Node], args: list[str] | None) -> None:
             signal.signal(number, signal.SIG_IGN)
         if node is not None:
             _take_down(node)
+
+
+def end_with(pid: int) -> None:
+    """Send this process SIGTERM as soon as another has ended, however it did. Linux alone."""
+
+    def wait() -> None:
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:  # it is gone already
+            pass
+        else:
+            select.select([handle], [], [])
+            os.close(handle)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if hasattr(os, "pidfd_open"):
+        threading.Thread(target=wait, daemon=True, name="end with parent").start()
 
 
 @contextmanager

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from harness import POLICY, open_stage
+from harness import MARK, POLICY, marked, open_stage
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from robot_probe import Robot
 
+from policies.pipeline.simulated import ros_arguments
+from samg_ros.ros.environment import END_WITH
 from sim_bridge.task import make_task
 
 
@@ -43,3 +49,27 @@ def test_an_ended_policy_leaves_no_effort_behind(pushed: Robot, number: signal.S
     assert pushed.stage.end("policy", number) == 0
     pushed.probe.wait_for(lambda: list(pushed.commands[-1].effort) == [0.0], "no effort")
     assert "Traceback" not in pushed.stage.log("policy")
+
+
+@pytest.mark.parametrize("by", ["environment", "parameter"])
+def test_a_policy_whose_launch_is_killed_leaves_no_effort_behind(
+    pushed: Robot, tmp_path: Path, by: str
+) -> None:
+    if marked(pushed.stage.environment[MARK]):  # where this test runs alone
+        pushed.stage.end("policy", signal.SIGINT)
+    told = pushed.parameters | {"end_with_parent": by == "parameter"}
+    arguments = shlex.join(ros_arguments(told | {"use_sim_time": True}))
+    # A shell stands in for ros2 launch; a killed one tells its children nothing.
+    told_by = {"environment": f"{END_WITH}=$$", "parameter": ""}[by]
+    script = f"{told_by} {sys.executable} -m {POLICY} {arguments} & wait"
+    with (tmp_path / "log").open("wb") as log:
+        environment = pushed.stage.environment
+        launch = subprocess.Popen(["sh", "-c", script], env=environment, stdout=log, stderr=log)
+        pushed.commanded(pushed.later())
+        assert pushed.commands[-1].effort[0] != 0
+        launch.kill()
+        launch.wait()
+        pushed.probe.wait_for(lambda: list(pushed.commands[-1].effort) == [0.0], "no effort")
+        mark = environment[MARK]
+        pushed.probe.wait_for(lambda: not marked(mark), "the policy's process is gone")
+    assert "Traceback" not in (tmp_path / "log").read_text()
