@@ -24,6 +24,7 @@ EXTRAS = {
     "sim": [
         "mujoco>=3.17,<4",
         "dm_control>=1.0.50",
+        "gymnasium>=1.4,<2",
         "gymnasium-robotics>=1.4,<2",
         "scikit-image",
         "scipy>=1.15",
