@@ -1,66 +1,76 @@
-"""From the workers' pictures to the policy's, as one batch: plain, or through SAM-G's masks."""
+"""What policies see beside the simulation's own masks: SAM-G's, and what students learn from.
+
+The simulation's are :class:`sim_bridge.scenes.views.EpisodeView`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from samg_ros.images import masked
+from samg_ros.masking.config import LostBehaviour
 from samg_ros.masking.masker import Masker
+from samg_ros.masking.result import LostFrames, MaskResult
+from samg_ros.masking.scores import iou
 from sim_bridge.perturbations.backgrounds import NoiseBackground, composite
 from sim_bridge.scenes.mask_noise import MaskNoise, MaskNoiseConfig
 from sim_bridge.scenes.views import EpisodeView, area_resize
 
 
-class BatchPictures(Protocol):
-    """Makes the policy's pictures of a batch. What it shows depends on the batch alone.
+class BatchPictures:
+    """From the environments' pictures to an agent's, all copies as one batch.
 
-    ``frames`` counts the pictures so far, ``lost`` those in which every target was lost.
+    With a masker their pictures are raw and as large as the camera makes them; a frame whose
+    targets are all lost becomes black, as in the publication. Without one they are the agent's
+    already.
+
+    :param size: side of the agent's picture in pixels.
     """
 
-    frames: int
-    lost: int
-
-    def __call__(self, pictures: np.ndarray) -> Tensor:
-        """:param pictures: uint8 [N, H, W, 3]. :return: uint8 [N, 3, S, S]."""
-        ...
-
-
-class WorkerPictures:
-    """The workers did it all."""
-
-    def __init__(self) -> None:
+    def __init__(self, size: int, masker: Masker | None = None) -> None:
+        self._size, self._masker = size, masker
         self.frames = self.lost = 0
+        """Pictures so far, and how many of them had every target lost."""
 
-    def __call__(self, pictures: np.ndarray) -> Tensor:
-        """:param pictures: uint8 [N, S, S, 3]. :return: a copy, uint8 [N, 3, S, S]."""
-        self.frames += len(pictures)
-        return torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())
+    def __call__(self, rgb: np.ndarray) -> Tensor:
+        """:param rgb: uint8 [N, H, H, 3]. :return: a copy, uint8 [N, 3, S, S]."""
+        self.frames += len(rgb)
+        if self._masker is not None:
+            found = self._masker(rgb)
+            self.lost += int(found.lost.sum())
+            # Shrunk as the deployed policy shrinks them, which no torch function does to the bit.
+            rgb = np.stack([area_resize(picture, self._size) for picture in found.rgb])
+        return torch.from_numpy(rgb.transpose(0, 3, 1, 2).copy())
 
 
-class SamgPictures:
-    """Raw camera pictures through one masker. A frame whose targets are all lost becomes black,
-    as in the publication.
+class SamgView:
+    """What a policy is shown of one episode by SAM-G's masks, and how good those were.
 
-    :param size: side of the policy's picture in pixels.
+    :param on_lost: what frames become in which every target is lost.
     """
 
-    def __init__(self, masker: Masker, size: int) -> None:
-        self._masker, self._size = masker, size
-        self.frames = self.lost = 0
+    def __init__(self, on_lost: LostBehaviour) -> None:
+        self._lost = LostFrames(on_lost)
+        self._ious: list[float] = []
+        self._found: list[bool] = []
 
-    def __call__(self, pictures: np.ndarray) -> Tensor:
-        """:param pictures: uint8 [N, H, H, 3], H >= S. :return: uint8 [N, 3, S, S]."""
-        found = self._masker(pictures)
-        self.frames += len(pictures)
-        self.lost += int(found.lost.sum())
-        # Shrunk as the deployed policy shrinks them, which no torch function does to the bit.
-        shrunk = [area_resize(picture, self._size) for picture in found.rgb]
-        return torch.from_numpy(np.stack(shrunk).transpose(0, 3, 1, 2).copy())
+    def __call__(self, rgb: np.ndarray, targets: np.ndarray, found: MaskResult) -> np.ndarray:
+        """:param found: SAM-G's mask of the next frame. :return: uint8 [H, W, 3]."""
+        mask = self._lost(found.mask, found.lost)
+        self._ious.append(iou(mask, targets > 0))
+        self._found.append(found.status == "found")
+        return masked(rgb, mask)
+
+    def scores(self) -> dict[str, Any]:
+        """``mean_iou``, ``min_iou`` and ``found`` of an ``EpisodeRecord``."""
+        found = fmean(map(float, self._found))
+        return {"mean_iou": fmean(self._ious), "min_iou": min(self._ious), "found": found}
 
 
 View = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -17,7 +17,7 @@ from policies.base import policy_spec
 from policies.drqv2.config import DrQV2Config
 from policies.drqv2.policy import DrQV2Policy
 from policies.drqv2.training import DrQV2Training
-from policies.pictures import BatchPictures, SamgPictures, WorkerPictures
+from policies.pictures import BatchPictures
 from policies.rollout import EpisodeResults, StackDriver, evaluate
 from policies.training import EVALUATION_SEEDS, VALIDATION_SEEDS
 from policies.training.curves import Curves, read_curves
@@ -259,7 +259,7 @@ def train_drqv2(
 def _pictures(task_name: str, config: DrQV2Config) -> tuple[BatchPictures, int]:
     """What makes the agent's pictures, and the side of those it makes them from."""
     if config.mask != "samg":
-        return WorkerPictures(), config.image_size
+        return BatchPictures(config.image_size), config.image_size
     reference = Reference.load(find_reference(str(config.reference or task_name)))
     masker = build_masker(reference, MaskerConfig(device=config.device, threads=config.threads))
-    return SamgPictures(masker, config.image_size), config.camera_size
+    return BatchPictures(config.image_size, masker), config.camera_size

@@ -6,8 +6,6 @@ import copy
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
-from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
@@ -15,11 +13,10 @@ from gymnasium.vector import VectorEnv
 from policies.base import Observation, Policy
 from policies.episode import Episode, EpisodeRecord
 from policies.eval.config import SAMG
+from policies.pictures import SamgView
 from policies.rollout import in_places, rollout
-from samg_ros.images import masked
 from samg_ros.masking.config import LostBehaviour
-from samg_ros.masking.result import LostFrames, MaskResult, MaskSource
-from samg_ros.masking.scores import iou
+from samg_ros.masking.result import MaskSource
 from sim_bridge.envs.env import Observation as Observations
 from sim_bridge.envs.vector import make_vector, task_spec_of
 from sim_bridge.scenes.views import EpisodeView
@@ -73,30 +70,6 @@ def run(
     driver = _Driver(policies, task_spec_of(envs), masker, on_lost, envs.num_envs)
     for place, record in rollout(driver, envs, episodes):
         finished(driver.scored(place, record))
-
-
-class SamgView:
-    """What a policy is shown of one episode by SAM-G's masks, and how good those were.
-
-    :param on_lost: what frames become in which every target is lost.
-    """
-
-    def __init__(self, on_lost: LostBehaviour) -> None:
-        self._lost = LostFrames(on_lost)
-        self._ious: list[float] = []
-        self._found: list[bool] = []
-
-    def __call__(self, rgb: np.ndarray, targets: np.ndarray, found: MaskResult) -> np.ndarray:
-        """:param found: SAM-G's mask of the next frame. :return: uint8 [H, W, 3]."""
-        mask = self._lost(found.mask, found.lost)
-        self._ious.append(iou(mask, targets > 0))
-        self._found.append(found.status == "found")
-        return masked(rgb, mask)
-
-    def scores(self) -> dict[str, Any]:
-        """``mean_iou``, ``min_iou`` and ``found`` of an ``EpisodeRecord``."""
-        found = fmean(map(float, self._found))
-        return {"mean_iou": fmean(self._ious), "min_iou": min(self._ious), "found": found}
 
 
 class _Driver:

@@ -12,7 +12,7 @@ from masking_fixtures import features_of, random_dino, random_sam2, segmenter_of
 
 from policies.drqv2.run import score_of
 from policies.episode import EpisodeRecord
-from policies.pictures import SamgPictures
+from policies.pictures import BatchPictures
 from policies.rollout import EpisodeResults
 from policies.training.curves import Curves, read_curves
 from samg_ros.errors import ConfigError
@@ -45,7 +45,7 @@ def test_samg_pictures_are_the_maskers_shrunk_as_a_policy_does() -> None:
     )
     rng = np.random.default_rng(0)
     pictures = rng.integers(256, size=(2, 96, 96, 3), dtype=np.uint8)
-    batch = SamgPictures(masker, 32)
+    batch = BatchPictures(32, masker)
     shown = batch(pictures)
     assert shown.shape == (2, 3, 32, 32) and shown.dtype == torch.uint8
     masked = masker(torch.from_numpy(pictures)).rgb.numpy()
@@ -58,7 +58,7 @@ def test_samg_pictures_are_the_maskers_shrunk_as_a_policy_does() -> None:
         two_targets(96, 96),
         MaskerConfig(scale_steps=5, min_score=1.0, lost_score=1.0, features="none"),
     )
-    batch = SamgPictures(blind, 32)
+    batch = BatchPictures(32, blind)
     assert not batch(pictures).any() and batch.lost == 2
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drqv2_fixtures import BlockTask, block_env, block_scene, random_return, smoke_config
+from drqv2_fixtures import SIZE, BlockTask, block_env, block_scene, random_return, smoke_config
 from training_fixtures import kill
 
 from policies.drqv2.config import DrQV2Config
 from policies.drqv2.replay import Replay
 from policies.drqv2.run import KIND, train_drqv2
 from policies.drqv2.training import DrQV2Training
-from policies.pictures import WorkerPictures
+from policies.pictures import BatchPictures
 from policies.registry import load_policy
 from policies.rollout import evaluate_policy
 from policies.training import EVALUATION_SEEDS
@@ -189,7 +189,7 @@ def test_no_sample_crosses_an_evaluation(tmp_path: Path) -> None:
     """It takes the environments out of their episodes; new ones begin after it."""
     config = replace(smoke_config(tmp_path), environments=2, seed_frames=10**6)
     with closing(vectorize([TOY] * 2, copy=False)) as envs:
-        training = DrQV2Training(envs, WorkerPictures(), config, torch.device("cpu"))
+        training = DrQV2Training(envs, BatchPictures(SIZE), config, torch.device("cpu"))
         for _ in range(8):
             training.advance()
         training.begin_anew()
@@ -247,7 +247,7 @@ def test_curves_and_tensorboard_say_the_same(whole: Path) -> None:
 def test_updates_keep_their_share_whatever_the_number_of_environments(tmp_path: Path) -> None:
     config = replace(smoke_config(tmp_path), environments=3, seed_frames=60, update_every=2)
     with closing(vectorize([TOY] * 3, copy=False)) as envs:
-        training = DrQV2Training(envs, WorkerPictures(), config, torch.device("cpu"))
+        training = DrQV2Training(envs, BatchPictures(SIZE), config, torch.device("cpu"))
         while training.frames < 200:
             training.advance()
         # The last step's share is due before the next one.
@@ -297,4 +297,4 @@ def test_a_replay_that_is_too_small_or_episodes_too_short_are_refused(tmp_path: 
     ):
         toy = partial(block_env, partial(block_scene, steps))
         with closing(vectorize([toy])) as envs, pytest.raises(ConfigError, match=message):
-            DrQV2Training(envs, WorkerPictures(), config, torch.device("cpu"))
+            DrQV2Training(envs, BatchPictures(SIZE), config, torch.device("cpu"))
