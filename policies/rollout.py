@@ -29,13 +29,14 @@ class Driver(Protocol):
     """What acts in the copies of a vector. Where a copy is, is its place: its index."""
 
     def begin(self, place: int, episode: Episode) -> None:
-        """An episode begins there: what was seen before does not count any more."""
+        """An episode begins there: earlier observations do not count any more."""
         ...
 
-    def act(self, seen: Observations, places: Sequence[int]) -> np.ndarray:
+    def act(self, observations: Observations, places: Sequence[int]) -> np.ndarray:
         """One control step.
 
-        :param seen: of all copies, [N, ...] each. :param places: where an episode is running.
+        :param observations: of all copies, [N, ...] each.
+        :param places: where an episode is running.
         :return: float [N, A] in [-1, 1]; of other places nothing is heeded.
         """
         ...
@@ -54,7 +55,7 @@ def rollout(
     spec, count = task_spec_of(envs), envs.num_envs
     waiting = iter(episodes)
     running: dict[int, _Running] = {}
-    seen: Observations = {}
+    observations: Observations = {}
     while True:
         seeds: list[int | None] = [None] * count
         for place in sorted(set(range(count)) - running.keys()):
@@ -67,9 +68,11 @@ def rollout(
             return
         if any(seed is not None for seed in seeds):
             # Where there is no episode at all, one begins all the same: every copy will step.
-            idle = None if seen else next(seed for seed in seeds if seed is not None)
-            seen, _ = begin(envs, [idle if seed is None else seed for seed in seeds])
-        seen, rewards, terminated, truncated, infos = envs.step(driver.act(seen, list(running)))
+            idle = None if observations else next(seed for seed in seeds if seed is not None)
+            observations, _ = begin(envs, [idle if seed is None else seed for seed in seeds])
+        observations, rewards, terminated, truncated, infos = envs.step(
+            driver.act(observations, list(running))
+        )
         for place, run in list(running.items()):
             run.steps += 1
             run.episode_return += float(rewards[place])
@@ -101,13 +104,13 @@ class PolicyDriver:
     def begin(self, place: int, episode: Episode) -> None:
         self._policies[place].reset()
 
-    def act(self, seen: Observations, places: Sequence[int]) -> np.ndarray:
+    def act(self, observations: Observations, places: Sequence[int]) -> np.ndarray:
         """From ``rgb`` at the size of the policy's camera, and ``joints``."""
         return in_places(
             len(self._policies),
             {
                 place: self._policies[place].act(
-                    Observation(seen["rgb"][place], seen["joints"][place])
+                    Observation(observations["rgb"][place], observations["joints"][place])
                 )
                 for place in places
             },
@@ -123,9 +126,9 @@ class StateDriver:
     def begin(self, place: int, episode: Episode) -> None:
         """Nothing to do: a teacher has no memory."""
 
-    def act(self, seen: Observations, places: Sequence[int]) -> np.ndarray:
+    def act(self, observations: Observations, places: Sequence[int]) -> np.ndarray:
         """From ``state``."""
-        states = seen["state"]
+        states = observations["state"]
         return in_places(len(states), {place: self._act(states[place]) for place in places})
 
 
@@ -148,14 +151,14 @@ class StackDriver:
     def begin(self, place: int, episode: Episode) -> None:
         self._stacks.pop(place, None)
 
-    def act(self, seen: Observations, places: Sequence[int]) -> np.ndarray:
+    def act(self, observations: Observations, places: Sequence[int]) -> np.ndarray:
         """From ``rgb``."""
-        pictures = self._pictures(seen["rgb"][list(places)])
+        pictures = self._pictures(observations["rgb"][list(places)])
         for place, picture in zip(places, pictures, strict=True):
             before = self._stacks.get(place, picture.repeat(self._length, 1, 1))
             self._stacks[place] = torch.cat([before[3:], picture])
         actions = self._act(torch.stack([self._stacks[place] for place in places])).cpu().numpy()
-        return in_places(len(seen["rgb"]), dict(zip(places, actions, strict=True)))
+        return in_places(len(observations["rgb"]), dict(zip(places, actions, strict=True)))
 
 
 T = TypeVar("T")

@@ -89,13 +89,13 @@ class DrQV2Training:
         actions = self._actions()
         self._envs.step_async(actions.cpu().numpy())  # type: ignore[attr-defined]
         self._learn()
-        seen, rewards, _, ended, infos = self._envs.step_wait()  # type: ignore[attr-defined]
+        observations, rewards, _, ended, infos = self._envs.step_wait()  # type: ignore[attr-defined]
         running = ~self._over
         self.steps += int(running.sum())
         self._ages += running
         self._returns += rewards
         self._over |= ended
-        self._add(seen, actions, rewards)
+        self._add(observations, actions, rewards)
         return [
             EpisodeEnd(
                 float(self._returns[index]),
@@ -143,13 +143,15 @@ class DrQV2Training:
         count = len(self._over)
         seeds = [training_seed(self._config.seed, self.episodes + index) for index in range(count)]
         self.episodes += count
-        seen, _ = begin(self._envs, seeds)
+        observations, _ = begin(self._envs, seeds)
         self._returns[:], self._ages[:], self._over[:] = 0, 0, False
         # No action leads to an episode's first frame.
-        self._add(seen, torch.zeros(count, self._action_size), np.zeros(count))
+        self._add(observations, torch.zeros(count, self._action_size), np.zeros(count))
 
-    def _add(self, seen: dict[str, np.ndarray], actions: Tensor, rewards: np.ndarray) -> None:
-        self.replay.add(self._pictures(seen["rgb"]), actions, rewards, self._ages)
+    def _add(
+        self, observations: dict[str, np.ndarray], actions: Tensor, rewards: np.ndarray
+    ) -> None:
+        self.replay.add(self._pictures(observations["rgb"]), actions, rewards, self._ages)
 
     def _actions(self) -> Tensor:
         """float32 [N, A]."""

@@ -95,14 +95,16 @@ class _Driver:
         samg = mask == SAMG
         self._views[place] = SamgView(self._on_lost) if samg else EpisodeView(mask, episode.seed)
 
-    def act(self, seen: Observations, places: Sequence[int]) -> np.ndarray:
-        pictures = self._pictures(seen, places)
+    def act(self, observations: Observations, places: Sequence[int]) -> np.ndarray:
+        pictures = self._pictures(observations, places)
         actions = {}
         for place in places:
             policy = self._policies[place]
             own = [self._task.joint_names.index(name) for name in policy.spec.joint_names]
-            actions[place] = policy.act(Observation(pictures[place], seen["joints"][place][own]))
-        return in_places(len(seen["rgb"]), actions)
+            actions[place] = policy.act(
+                Observation(pictures[place], observations["joints"][place][own])
+            )
+        return in_places(len(observations["rgb"]), actions)
 
     def scored(self, place: int, record: EpisodeRecord) -> EpisodeRecord:
         """The record of the episode that has just ended there, with what only its masks tell."""
@@ -110,9 +112,11 @@ class _Driver:
         scores = view.scores() if isinstance(view, SamgView) else {}
         return replace(record, learned_from=learned_from, **scores)
 
-    def _pictures(self, seen: Observations, places: Sequence[int]) -> dict[int, np.ndarray]:
+    def _pictures(
+        self, observations: Observations, places: Sequence[int]
+    ) -> dict[int, np.ndarray]:
         """SAM-G gets its frames as one batch. :return: uint8 [H, W, 3] each."""
-        rgb, truth, shown = seen["rgb"], seen["mask"], {}
+        rgb, truth, shown = observations["rgb"], observations["mask"], {}
         asked = []
         for place in places:
             view = self._views[place]

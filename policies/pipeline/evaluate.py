@@ -96,19 +96,19 @@ def recorded(prepared: Prepared, left: list[Episode], runs: Recordings) -> list[
     """Of the episodes that are left, those that have been recorded to their end."""
     wanted = {episode.seed: episode for episode in left}
     found = {}
-    for seen in runs.records():
-        episode = wanted.get(seen.seed)
-        if episode is None or (seen.timing and seen.timing.timed_out):
+    for record in runs.records():
+        episode = wanted.get(record.seed)
+        if episode is None or (record.timing and record.timing.timed_out):
             continue
-        if seen.success or seen.steps >= prepared.specs[episode.cell.task].episode_steps:
-            found[seen.seed] = _placed(seen, episode.cell, prepared)
+        if record.success or record.steps >= prepared.specs[episode.cell.task].episode_steps:
+            found[record.seed] = _placed(record, episode.cell, prepared)
     return list(found.values())
 
 
-def _placed(seen: EpisodeRecord, cell: Cell, prepared: Prepared) -> EpisodeRecord:
+def _placed(record: EpisodeRecord, cell: Cell, prepared: Prepared) -> EpisodeRecord:
     """A recorded episode as one of an evaluation: masks that are not SAM-G's are not scored."""
     learned_from = prepared.policies[cell.task, cell.policy].spec.mask
-    placed = replace(seen, cell=cell, learned_from=learned_from, timing=None)
+    placed = replace(record, cell=cell, learned_from=learned_from, timing=None)
     return placed if cell.mask == SAMG else replace(placed, mean_iou=None, min_iou=None)
 
 

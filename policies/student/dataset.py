@@ -172,17 +172,17 @@ def collect(
     labels: list[np.ndarray] = []
     if student:
         student.reset()
-    seen, _ = env.reset(seed=seed)
+    observation, _ = env.reset(seed=seed)
     spec = env.task_spec
     teacher_drives = True
     succeeded, end = False, drive.max_steps if spec.tells_success else spec.episode_steps
     over = False
     while len(labels) < end and not over:
-        images = [view(seen["rgb"], seen["mask"]) for view in ways]
+        images = [view(observation["rgb"], observation["mask"]) for view in ways]
         frames.append([area_resize(image, image_size).transpose(2, 0, 1) for image in images])
-        joints.append(seen["joints"])
-        states.append(seen["state"])
-        labels.append(teacher.label(seen["state"]))
+        joints.append(observation["joints"])
+        states.append(observation["state"])
+        labels.append(teacher.label(observation["state"]))
         action = labels[-1]
         if student:
             # It acts even where the teacher drives: its frame stack must not miss a frame.
@@ -191,7 +191,7 @@ def collect(
                 teacher_drives = rng.random() < drive.teacher_share
             action = action if teacher_drives else own
         action = action + rng.normal(0, drive.exploration_std, action.shape)
-        seen, _, _, over, info = env.step(action)
+        observation, _, _, over, info = env.step(action)
         if info["success"] and not succeeded:
             succeeded, end = True, min(end, len(labels) + drive.steps_after_success)
     return Episode(

@@ -24,7 +24,7 @@ log = logging.getLogger("samg_ros")
 
 
 @dataclass(frozen=True)
-class Seen:
+class Encoded:
     """B encoded images.
 
     ``embedding``: what the decoder needs. ``maps``: what is compared with the reference, float
@@ -34,7 +34,7 @@ class Seen:
     embedding: Embedding
     maps: tuple[Tensor, ...]
 
-    def __getitem__(self, part: slice) -> Seen:
+    def __getitem__(self, part: slice) -> Encoded:
         """Some neighbours of the batch."""
         embedding = replace(
             self.embedding,
@@ -42,11 +42,11 @@ class Seen:
             correspondence=self.embedding.correspondence[part],
             high_res=tuple(level[part] for level in self.embedding.high_res),
         )
-        return Seen(embedding, tuple(feature_map[part] for feature_map in self.maps))
+        return Encoded(embedding, tuple(feature_map[part] for feature_map in self.maps))
 
 
 class Encoders:
-    """Looks at images once, for whatever is then sought in them.
+    """Encode images once, for whatever is then sought in them.
 
     :param features: the second feature map (DINOv2); None uses the segmenter's own alone.
     """
@@ -57,14 +57,14 @@ class Encoders:
         self.device = segmenter.device
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor) -> Seen:
+    def __call__(self, images: Tensor) -> Encoded:
         """:param images: uint8 [B, H, W, 3] RGB, on any device; not checked again here."""
         # However frames lie in memory: another order of summing would end in other last digits.
         images = images.to(self.device, non_blocking=True).contiguous()
         pixels = images.permute(0, 3, 1, 2).float() / 255
         embedding = self.segmenter.encode(pixels)
         second = () if self.features is None else (self.features(pixels),)
-        return Seen(embedding, (embedding.correspondence, *second))
+        return Encoded(embedding, (embedding.correspondence, *second))
 
 
 def load_encoders(config: MaskerConfig) -> Encoders:

@@ -23,7 +23,7 @@ from samg_ros.masking.correspondence import (
     similarity,
     view_masks,
 )
-from samg_ros.masking.encoders import Encoders, Seen
+from samg_ros.masking.encoders import Encoded, Encoders
 from samg_ros.masking.foreground import Foreground, ForegroundBank, own_cells
 from samg_ros.masking.prompts import first_points, refined
 from samg_ros.masking.reference import Reference, View
@@ -38,7 +38,7 @@ LEARNING_SIDE = 128
 
 
 class TargetFinder:
-    """Finds one reference's targets in frames that :class:`Encoders` have looked at."""
+    """Finds one reference's targets in frames that :class:`Encoders` have encoded."""
 
     def __init__(self, encoders: Encoders, reference: Reference, config: MaskerConfig) -> None:
         self.config = config
@@ -48,13 +48,13 @@ class TargetFinder:
         self._set_reference(encoders, reference)
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor, seen: Seen) -> MaskResult:
-        """:param images: the frames that were seen, uint8 [B, H, W, 3], on the device."""
+    def __call__(self, images: Tensor, encoded: Encoded) -> MaskResult:
+        """:param images: the frames that were encoded, uint8 [B, H, W, 3], on the device."""
         height, width = images.shape[1:3]
-        foreground = self._bank(seen.maps)
-        alike = self._alike(seen, height, width)
+        foreground = self._bank(encoded.maps)
+        alike = self._alike(encoded, height, width)
         prompts = Prompts(*first_points(alike, self.config.negatives))
-        found = self._decode(seen, prompts, foreground, (height, width), first=True)
+        found = self._decode(encoded, prompts, foreground, (height, width), first=True)
         for _ in range(self.config.refine_steps):
             masks = self._segmenter.to_image(found.logits, height, width) > 0
             clicks = foreground if self.config.clicks else None
@@ -65,19 +65,19 @@ class TargetFinder:
                 self.config.negatives,
                 clicks,
             )
-            found = self._decode(seen, prompts, foreground, (height, width))
+            found = self._decode(encoded, prompts, foreground, (height, width))
         masks = self._segmenter.to_image(found.logits, height, width) > 0
         return self._result(images, masks, found, prompts, foreground)
 
-    def _alike(self, seen: Seen, height: int, width: int) -> Tensor:
+    def _alike(self, encoded: Encoded, height: int, width: int) -> Tensor:
         """Likeness to the best view's whole and parts, float [B, T, V, height, width]."""
-        similarities = self._compare(seen.maps, self._reference.vectors)
+        similarities = self._compare(encoded.maps, self._reference.vectors)
         views = best_views(similarities, self._reference.present)
         return likeness(similarities, views, height, width)
 
     def _decode(
         self,
-        seen: Seen,
+        encoded: Encoded,
         prompts: Prompts,
         foreground: Foreground,
         frame: tuple[int, int],
@@ -85,7 +85,7 @@ class TargetFinder:
         first: bool = False,
     ) -> Chosen:
         """Decode and choose one of the three masks."""
-        logits, scores = self._segmenter.decode(seen.embedding, prompts)
+        logits, scores = self._segmenter.decode(encoded.embedding, prompts)
         if self.config.agreement:
             agreed = choice.agreement(self._segmenter, logits, foreground, frame)
             return choice.best(logits, scores, scores + self.config.agreement * agreed)
@@ -98,24 +98,24 @@ class TargetFinder:
     @torch.inference_mode()
     def _set_reference(self, encoders: Encoders, reference: Reference) -> None:
         """Compute what is remembered of the reference's views."""
-        seen = [encoders(torch.from_numpy(view.image)[None]) for view in reference.views]
-        view_maps = [looked.maps for looked in seen]
+        encoded = [encoders(torch.from_numpy(view.image)[None]) for view in reference.views]
+        view_maps = [one.maps for one in encoded]
         grid = self.config.reference_grid
         self._reference = reference_features(reference, view_maps, grid)
         self._bank = ForegroundBank(reference, view_maps, grid)
         if not self.config.agreement:
-            self._weights = self._learn_weights(reference, seen)
+            self._weights = self._learn_weights(reference, encoded)
 
-    def _learn_weights(self, reference: Reference, seen: Sequence[Seen]) -> Tensor:
+    def _learn_weights(self, reference: Reference, encoded: Sequence[Encoded]) -> Tensor:
         """The weights of the three mask scales, float [T, 3]."""
         height, width = size = _reduced(reference.views[0])
         masks = view_masks(reference, height, width, self.device)
         generator = torch.Generator().manual_seed(0)
         logits = []
         for _ in range(REFERENCE_VARIANTS):
-            for view, looked in enumerate(seen):
+            for view, one in enumerate(encoded):
                 own = _reduced(reference.views[view])
-                found = self._first_logits(looked, view, generator, own)
+                found = self._first_logits(one, view, generator, own)
                 logits.append(found if own == size else F.interpolate(found, size))
         with single_thread():
             return learn_scale_weights(
@@ -126,14 +126,14 @@ class TargetFinder:
             )
 
     def _first_logits(
-        self, seen: Seen, view: int, generator: torch.Generator, size: tuple[int, int]
+        self, encoded: Encoded, view: int, generator: torch.Generator, size: tuple[int, int]
     ) -> Tensor:
         """The first decode of one view, its features a little noisy: float [T, 3, *size]."""
         noisy = [_disturbed(v[:, view : view + 1], generator) for v in self._reference.vectors]
         first = torch.zeros(1, len(self.target_names), dtype=torch.long, device=self.device)
-        alike = likeness(self._compare(seen.maps, noisy), first, *size)
+        alike = likeness(self._compare(encoded.maps, noisy), first, *size)
         prompts = Prompts(*first_points(alike, self.config.negatives))
-        logits, _ = self._segmenter.decode(seen.embedding, prompts)
+        logits, _ = self._segmenter.decode(encoded.embedding, prompts)
         flat = self._segmenter.to_image(logits.flatten(1, 2), *size)
         return flat.unflatten(1, logits.shape[1:3])[0]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from samg_ros.errors import ConfigError
 from samg_ros.images import check_rgb
 from samg_ros.masking.config import ONLY, MaskerConfig
-from samg_ros.masking.encoders import Encoders, Seen, load_encoders
+from samg_ros.masking.encoders import Encoded, Encoders, load_encoders
 from samg_ros.masking.finder import TargetFinder
 from samg_ros.masking.reference import Reference, View, find_reference
 from samg_ros.masking.result import CameraFrame, MaskResult
@@ -79,8 +79,8 @@ class Finder(Protocol):
 
     target_names: tuple[str, ...]
 
-    def __call__(self, images: Tensor, seen: Seen) -> MaskResult:
-        """:param images: the frames that were seen, uint8 [B, H, W, 3], on the device."""
+    def __call__(self, images: Tensor, encoded: Encoded) -> MaskResult:
+        """:param images: the frames that were encoded, uint8 [B, H, W, 3], on the device."""
         ...
 
 
@@ -107,7 +107,7 @@ class Masker:
             raise ConfigError("the masker has no camera; give at least one reference")
         self.config = config
         self.device = encoders.device
-        self._look = encoders
+        self._encode = encoders
         self._finders = dict(finders)
         distinct = dict.fromkeys(map(id, self._finders.values()))
         places = {finder: place for place, finder in enumerate(distinct)}
@@ -162,7 +162,7 @@ class Masker:
         batch = pictures if pictures.ndim == 4 else pictures[None]
         with _fitting(len(batch)):
             images = torch.as_tensor(batch).to(self.device, non_blocking=True)
-            found = finder(images, self._look(images))
+            found = finder(images, self._encode(images))
             if isinstance(batch, np.ndarray):
                 (found,) = on_host([(found, batch)])
         return found if pictures.ndim == 4 else found[0]
@@ -207,12 +207,12 @@ class Masker:
             group = list(same_size)
             stack = np.stack([rgb for _, rgb in group])
             images = torch.from_numpy(stack).to(self.device, non_blocking=True)
-            seen = self._look(images)
+            encoded = self._encode(images)
             start = 0
             for _, same_finder in groupby(group, key=lambda frame: self._order[frame[0]]):
                 cameras = [camera for camera, _ in same_finder]
                 finder, part = self._finders[cameras[0]], slice(start, start + len(cameras))
-                yield finder(images[part], seen[part]), stack[part]
+                yield finder(images[part], encoded[part]), stack[part]
                 start = part.stop
 
 

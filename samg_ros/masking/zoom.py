@@ -1,7 +1,7 @@
-"""A second look at what is small: a window of the frame, enlarged to the models' input.
+"""Small targets are sought again: in a window of the frame, enlarged to the models' input.
 
 SAM finds thin and tiny things badly at 512 px. Where all views of a reference show the targets
-within a part of the picture, a first look only finds out where that part is now.
+within a part of the picture, the whole frame only tells where that part is now.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.encoders import Encoders, Seen
+from samg_ros.masking.encoders import Encoded, Encoders
 from samg_ros.masking.finder import TargetFinder
 from samg_ros.masking.foreground import ForegroundBank
 from samg_ros.masking.reference import Reference, Target, View
@@ -25,7 +25,7 @@ from samg_ros.masking.result import MaskResult
 ROOM, ROOM_OF_ONE_VIEW = 1.4, 2.0
 SMALLEST = 0.25
 SMALLEST_PX = 16
-# With a larger window a second look is not worth its time.
+# With a larger window searching again is not worth its time.
 LARGEST = 0.75
 # A cell counts in the search for the window from this level on (see Foreground.level).
 COUNTS = 0.5
@@ -44,7 +44,7 @@ class ZoomedFinder:
     def __init__(self, encoders: Encoders, reference: Reference, config: MaskerConfig) -> None:
         self.target_names = reference.names
         self.device = encoders.device
-        self._look = encoders
+        self._encode = encoders
         self._side = window_side(reference)
         with torch.inference_mode():
             views = [encoders(torch.from_numpy(v.image)[None]).maps for v in reference.views]
@@ -52,16 +52,16 @@ class ZoomedFinder:
         self._find = TargetFinder(encoders, zoomed(reference, self._side), config)
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor, seen: Seen) -> MaskResult:
-        """:param images: the frames that were seen, uint8 [B, H, W, 3], on the device."""
+    def __call__(self, images: Tensor, encoded: Encoded) -> MaskResult:
+        """:param images: the frames that were encoded, uint8 [B, H, W, 3], on the device."""
         height, width = images.shape[1:3]
         size = _window_px(height, width, self._side)
-        corners = self._corners(seen, height, width)
+        corners = self._corners(encoded, height, width)
         rows = corners[:, 1, None] + torch.arange(size[0], device=self.device)
         columns = corners[:, 0, None] + torch.arange(size[1], device=self.device)
         frames = torch.arange(len(images), device=self.device)[:, None, None]
         crops = images[frames, rows[:, :, None], columns[:, None, :]]
-        found = self._find(crops, self._look(crops))
+        found = self._find(crops, self._encode(crops))
         masks = torch.zeros(
             *found.each.shape[:2], height, width, dtype=torch.bool, device=self.device
         )
@@ -73,9 +73,9 @@ class ZoomedFinder:
         points = (found.points * window + corners[:, None, None]) / whole
         return replace(found, images=images, mask=masks.any(1), each=masks, points=points)
 
-    def _corners(self, seen: Seen, height: int, width: int) -> Tensor:
+    def _corners(self, encoded: Encoded, height: int, width: int) -> Tensor:
         """Left upper corners of the windows, int [B, 2] as (x, y) in pixels."""
-        foreground = self._locate(seen.maps)
+        foreground = self._locate(encoded.maps)
         level = foreground.level(COUNTS)[..., None, None]
         weight = (foreground.likeness - level).clamp(min=0).amax(1)
         grid = weight.shape[-1]

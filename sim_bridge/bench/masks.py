@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # what --help has no need of, torch above all, takes seconds 
 
     from samg_ros.masking.masker import Masker
     from samg_ros.masking.result import MaskResult
-    from sim_bridge.experts.state import Mover
+    from sim_bridge.experts.state import Expert
     from sim_bridge.scenes.scene import Scene
 
 
@@ -99,7 +99,7 @@ def truth_frames(
     :param hide: every frame comes again with each target painted over by what is behind.
     :raises ConfigError: nothing is behind that a target could be painted over with.
     """
-    from sim_bridge.experts.state import make_mover
+    from sim_bridge.experts.state import make_expert
     from sim_bridge.perturbations.grammar import make_perturbation
     from sim_bridge.scenes.scene import Scene
     from sim_bridge.task import make_task
@@ -111,7 +111,7 @@ def truth_frames(
             "choose photos or video_hard=FOLDER"
         )
     scene = Scene(make_task(task, height=size, width=size), perturbation)
-    act = make_mover(task, scene.task.spec.action_size, seeds.start)
+    act = make_expert(task, scene.task.spec.action_size, seeds.start)
     try:
         return [frame for seed in seeds for frame in _episode(scene, act, seed, per_episode, hide)]
     finally:
@@ -165,7 +165,7 @@ def _targets(found: MaskResult, frame: TruthFrame) -> list[dict]:
     return told
 
 
-def _episode(scene: Scene, act: Mover, seed: int, count: int, hide: bool) -> Iterator[TruthFrame]:
+def _episode(scene: Scene, act: Expert, seed: int, count: int, hide: bool) -> Iterator[TruthFrame]:
     names = scene.task.spec.targets
     result = scene.reset(seed)
     for taken in range(count):

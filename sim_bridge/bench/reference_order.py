@@ -67,7 +67,7 @@ class _Known:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Encoded:
     """A frame after both encoders. ``maps``: [1, C, h, w] each; in ``cells`` of length 1."""
 
     height: int
@@ -110,19 +110,19 @@ class ReferenceOrder:
     @torch.inference_mode()
     def __call__(self, rgb: np.ndarray) -> FrameAnswer:
         """:param rgb: uint8 [H, W, 3]."""
-        seen = self._look(rgb)
-        found = tuple(self._find(seen, target) for target in self._targets)
+        encoded = self._encode(rgb)
+        found = tuple(self._find(encoded, target) for target in self._targets)
         mask = np.any([target.mask for target in found], axis=0)
         return FrameAnswer(rgb * mask[..., None], mask, found)
 
     @torch.inference_mode()
     def _learn(self, view: View, target: Target, scale_steps: int) -> _Known:
         """What the reference tells of one target."""
-        seen = self._look(view.image)
-        vectors = _vectors(seen, target)
-        points, labels, _ = self._first_points(seen, vectors)
-        logits = torch.from_numpy(self._decode(seen, points, labels).logits)[None]
-        size = scaled_size(seen.height, seen.width, self._segmenter.mask_size)
+        encoded = self._encode(view.image)
+        vectors = _vectors(encoded, target)
+        points, labels, _ = self._first_points(encoded, vectors)
+        logits = torch.from_numpy(self._decode(encoded, points, labels).logits)[None]
+        size = scaled_size(encoded.height, encoded.width, self._segmenter.mask_size)
         logits = self._segmenter.to_image(logits.to(self._device), *size)
         full = torch.from_numpy(target.mask).float().to(self._device)
         small = F.adaptive_avg_pool2d(full[None, None], size)
@@ -132,7 +132,7 @@ class ReferenceOrder:
             weights = learn_scale_weights(logits[None], mask, shown, scale_steps)
         return _Known(vectors, weights[0].cpu().numpy())
 
-    def _look(self, rgb: np.ndarray) -> _Seen:
+    def _encode(self, rgb: np.ndarray) -> _Encoded:
         image = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None].float() / 255
         embedding = self._segmenter.encode(image)
         maps = [embedding.correspondence]
@@ -140,32 +140,32 @@ class ReferenceOrder:
             maps.append(self._features(image))
         cells = [F.normalize(feature_map, dim=1) for feature_map in maps]
         height, width = rgb.shape[:2]
-        return _Seen(height, width, embedding, maps, cells)
+        return _Encoded(height, width, embedding, maps, cells)
 
-    def _find(self, seen: _Seen, target: _Known) -> TargetAnswer:
+    def _find(self, encoded: _Encoded, target: _Known) -> TargetAnswer:
         """Three decodes, each prompted from what numpy made of the one before."""
-        points, labels, alike = self._first_points(seen, target.vectors)
-        first = self._decode(seen, points, labels)
+        points, labels, alike = self._first_points(encoded, target.vectors)
+        first = self._decode(encoded, points, labels)
         low_res = (first.logits * target.weights[:, None, None]).sum(0)
         score = float((first.scores * target.weights).sum())
-        mask = self._enlarge(seen, low_res)
+        mask = self._enlarge(encoded, low_res)
         for _ in range(REFINEMENTS):
             box = _box(mask)
             points = np.concatenate([points, _lowest(alike, box)[None]])
             labels = np.append(labels, 0)
-            decoded = self._decode(seen, points, labels, box, low_res)
+            decoded = self._decode(encoded, points, labels, box, low_res)
             best = int(decoded.scores.argmax())
             low_res, mask = decoded.logits[best], decoded.masks[best]
             score = float(decoded.scores[best])
         return TargetAnswer(mask, score, points, labels)
 
-    def _first_points(self, seen: _Seen, vectors: list[list[Tensor]]):
+    def _first_points(self, encoded: _Encoded, vectors: list[list[Tensor]]):
         """Most and least alike pixel, then each part's. :return: points, labels, the map."""
-        alike, *parts = [_alike(seen, vector) for vector in vectors]
+        alike, *parts = [_alike(encoded, vector) for vector in vectors]
         points = [_highest(alike), _lowest(alike), *map(_highest, parts)]
         return np.stack(points), np.array([1, 0] + [1] * len(parts)), alike
 
-    def _decode(self, seen: _Seen, points, labels, box=None, low_res=None) -> _Decoded:
+    def _decode(self, encoded: _Encoded, points, labels, box=None, low_res=None) -> _Decoded:
         """From prompts on the host to masks on the host."""
         prompts = Prompts(
             points=self._send(points),
@@ -173,14 +173,14 @@ class ReferenceOrder:
             boxes=None if box is None else self._send(box),
             masks=None if low_res is None else self._send(low_res),
         )
-        logits, scores = self._segmenter.decode(seen.embedding, prompts)
-        masks = self._segmenter.to_image(logits[:, 0], seen.height, seen.width) > 0
+        logits, scores = self._segmenter.decode(encoded.embedding, prompts)
+        masks = self._segmenter.to_image(logits[:, 0], encoded.height, encoded.width) > 0
         host = [tensor.cpu().numpy() for tensor in (logits[0, 0], masks[0], scores[0, 0])]
         return _Decoded(*host)
 
-    def _enlarge(self, seen: _Seen, low_res: np.ndarray) -> np.ndarray:
+    def _enlarge(self, encoded: _Encoded, low_res: np.ndarray) -> np.ndarray:
         """Logits on the host, [M, M], to a mask on the host, bool [H, W]."""
-        logits = self._segmenter.to_image(self._send(low_res), seen.height, seen.width)
+        logits = self._segmenter.to_image(self._send(low_res), encoded.height, encoded.width)
         return (logits > 0)[0, 0].cpu().numpy()
 
     def _send(self, values: np.ndarray) -> Tensor:
@@ -194,15 +194,15 @@ def _first(reference: Reference, name: str) -> tuple[View, Target]:
     return next((view, target) for view, target in shown if target.name == name)
 
 
-def _vectors(seen: _Seen, target: Target) -> list[list[Tensor]]:
+def _vectors(encoded: _Encoded, target: Target) -> list[list[Tensor]]:
     """(mean + max) / 2 of the cells inside the mask, and the feature at each part point."""
-    full = torch.from_numpy(target.mask).float().to(seen.maps[0].device)
+    full = torch.from_numpy(target.mask).float().to(encoded.maps[0].device)
     covered = F.adaptive_avg_pool2d(full[None, None], GRID)[0, 0]
     inside = covered >= covered.amax().clamp(max=0.5)
-    size = torch.tensor([seen.width, seen.height])
+    size = torch.tensor([encoded.width, encoded.height])
     at = (torch.from_numpy(target.points).float() + 0.5) / size * 2 - 1
     wholes, parts = [], []
-    for feature_map in seen.maps:
+    for feature_map in encoded.maps:
         fine = F.interpolate(feature_map, size=(GRID, GRID), mode="bilinear", align_corners=False)
         within = fine[0][:, inside]
         wholes.append(F.normalize((within.mean(1) + within.amax(1)) / 2, dim=0))
@@ -212,12 +212,12 @@ def _vectors(seen: _Seen, target: Target) -> list[list[Tensor]]:
     return [wholes, *(list(part) for part in zip(*parts, strict=True))]
 
 
-def _alike(seen: _Seen, vectors: list[Tensor]) -> np.ndarray:
+def _alike(encoded: _Encoded, vectors: list[Tensor]) -> np.ndarray:
     """Cosine similarity to one vector a map, up-sampled, averaged, on the host: [H, W]."""
     fine = []
-    for cells, vector in zip(seen.cells, vectors, strict=True):
+    for cells, vector in zip(encoded.cells, vectors, strict=True):
         cosine = torch.einsum("bchw,c->bhw", cells, vector)[None]
-        size = (seen.height, seen.width)
+        size = (encoded.height, encoded.width)
         fine.append(F.interpolate(cosine, size=size, mode="bilinear", align_corners=False))
     return torch.stack(fine).mean(0)[0, 0].cpu().numpy()
 

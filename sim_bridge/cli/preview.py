@@ -108,7 +108,7 @@ def _sheet(names: Sequence[str], options: PreviewOptions) -> np.ndarray:
     from rich.console import Console
 
     from samg_ros.io.contact_sheet import draw_overlay, draw_sheet
-    from sim_bridge.experts.state import make_mover
+    from sim_bridge.experts.state import make_expert
     from sim_bridge.perturbations.grammar import make_perturbation
     from sim_bridge.scenes.preview import clip_folder, previews, with_clips
     from sim_bridge.task import make_task
@@ -125,13 +125,13 @@ def _sheet(names: Sequence[str], options: PreviewOptions) -> np.ndarray:
             status.update(name)
             task = make_task(name, height=size, width=size, shadows=options.shadows)
             try:
-                movers = partial(make_mover, name, task.spec.action_size)
+                experts = partial(make_expert, name, task.spec.action_size)
                 for one in previews(
                     task,
                     texts,
                     seeds,
                     step=options.step,
-                    movers=movers if options.step else None,
+                    experts=experts if options.step else None,
                     camera=options.camera or None,
                 ):
                     overlay = draw_overlay(one.frame.rgb, one.frame.targets > 0)

@@ -48,7 +48,7 @@ def sim(task: Positional[str], options: OmitArgPrefixes[SimOptions]) -> None:
     """
     from samg_ros.cli.reference_files import save
     from samg_ros.masking.reference import shipped_reference
-    from sim_bridge.experts.state import make_mover
+    from sim_bridge.experts.state import make_expert
     from sim_bridge.scenes.reference_views import make_reference
     from sim_bridge.task import make_task
 
@@ -61,7 +61,7 @@ def sim(task: Positional[str], options: OmitArgPrefixes[SimOptions]) -> None:
     try:
         reference = make_reference(
             simulated,
-            make_mover(task, simulated.spec.action_size, options.seed),
+            make_expert(task, simulated.spec.action_size, options.seed),
             seed=options.seed,
             views=options.views,
             episodes=options.episodes,

@@ -232,10 +232,10 @@ def shipped_teacher(task: str) -> Teacher:
     return ArmExpert(task) if task in SCRIPTED_TASKS else StateTeacher.shipped(task)
 
 
-Mover = Callable[[StepResult], np.ndarray]
+Expert = Callable[[StepResult], np.ndarray]
 
 
-def make_mover(task: str, action_size: int, seed: int) -> Mover:
+def make_expert(task: str, action_size: int, seed: int) -> Expert:
     """The task's shipped teacher, or uniform random actions for a task without one.
 
     :return: from a step's result to an action, float [A] in [-1, 1].

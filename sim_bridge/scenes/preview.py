@@ -19,7 +19,7 @@ from sim_bridge.task import StepResult, Task
 _GRADED = "=" + "|".join(INTENSITIES)
 _FOLDER = "=FOLDER"
 
-Mover = Callable[[StepResult], np.ndarray]
+Expert = Callable[[StepResult], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def previews(
     seeds: Sequence[int],
     *,
     step: int = 0,
-    movers: Callable[[int], Mover] | None = None,
+    experts: Callable[[int], Expert] | None = None,
     camera: str | None = None,
 ) -> Iterator[Preview]:
     """For every seed, a picture under each of ``perturbs``.
@@ -55,7 +55,7 @@ def previews(
     scene = Scene(task)
     for seed in seeds:
         result = scene.reset(seed)
-        move = movers(seed) if movers else None
+        move = experts(seed) if experts else None
         while move is not None and result.step < step and not result.done:
             result = scene.act(move(result))
         for label, perturbation in made.items():

@@ -68,9 +68,11 @@ def assert_equal(pair: Pair, frames: np.ndarray) -> MaskResult:
     batch = pair.masker(torch.from_numpy(frames))
     height, width = frames.shape[1:3]
     for b, frame in enumerate(frames):
-        seen = pair.plain.look(frame)
+        encoded = pair.plain.encode(frame)
         for t, name in enumerate(pair.masker.target_names):
-            expected = pair.plain.find(seen, name, pair.masker._finder(None)._weights[t].numpy())
+            expected = pair.plain.find(
+                encoded, name, pair.masker._finder(None)._weights[t].numpy()
+            )
             pixels = batch.points[b, t].numpy() * [width, height] - 0.5
             np.testing.assert_allclose(pixels, expected.points, atol=1e-3)
             assert batch.labels[b, t].tolist() == expected.labels

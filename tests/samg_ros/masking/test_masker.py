@@ -13,7 +13,7 @@ import torch
 from samg_ros.errors import ConfigError, InvalidReferenceError, SamgError
 from samg_ros.masking import encoders as loading
 from samg_ros.masking.config import MaskerConfig
-from samg_ros.masking.encoders import Encoders, Seen
+from samg_ros.masking.encoders import Encoded, Encoders
 from samg_ros.masking.finder import TargetFinder
 from samg_ros.masking.masker import Masker, build_masker, load_masker, load_references, to_host
 from samg_ros.masking.reference import Reference, Target, View
@@ -32,7 +32,7 @@ class CountingEncoders(Encoders):
         super().__init__(small.ScriptedSegmenter(targets=1), None)
         self.batches: list[tuple[int, ...]] = []
 
-    def __call__(self, images: torch.Tensor) -> Seen:
+    def __call__(self, images: torch.Tensor) -> Encoded:
         self.batches.append(tuple(images.shape))
         return super().__call__(images)
 
@@ -44,12 +44,12 @@ class RedFinder:
         self.threshold, self.target_names = threshold, names
         self.batches: list[int] = []
 
-    def __call__(self, images: torch.Tensor, seen: Seen) -> MaskResult:
+    def __call__(self, images: torch.Tensor, encoded: Encoded) -> MaskResult:
         self.batches.append(len(images))
-        assert torch.equal(seen.embedding.features, seen.maps[0])
+        assert torch.equal(encoded.embedding.features, encoded.maps[0])
         mask = images[..., 0] > self.threshold
         targets = len(self.target_names)
-        scores = seen.maps[0].mean((1, 2, 3))[:, None].expand(-1, targets)
+        scores = encoded.maps[0].mean((1, 2, 3))[:, None].expand(-1, targets)
         status = torch.full(scores.shape, FOUND, dtype=torch.int8)
         points = scores[..., None, None].expand(-1, -1, 2, 2)
         labels = torch.ones(len(images), targets, 2, dtype=torch.int)
@@ -113,7 +113,7 @@ class TestRouting:
         np.testing.assert_array_equal(found.mask, rgb[..., 0] > 90)
 
     def test_too_much_for_the_device_says_what_to_lower(self):
-        def full(images, seen):
+        def full(images, encoded):
             raise torch.cuda.OutOfMemoryError("tried to allocate 9.00 GiB")
 
         masker = routed(CountingEncoders(), dict.fromkeys("ab", full))

@@ -148,7 +148,7 @@ class TestPreviews:
         texts = {"none": "none", "clip": f"video_hard={clips}"}
         task = make_task("cartpole_swingup", height=SIZE, width=SIZE)
         try:
-            shown = list(previews(task, texts, [3, 4], step=6, movers=lambda seed: pushing))
+            shown = list(previews(task, texts, [3, 4], step=6, experts=lambda seed: pushing))
         finally:
             task.close()
         assert [(one.seed, one.label) for one in shown] == [
@@ -168,7 +168,7 @@ class TestPreviews:
         try:
             still = np.zeros(task.spec.action_size)
             (one,) = previews(
-                task, {"none": "none"}, [0], step=999, movers=lambda seed: lambda result: still
+                task, {"none": "none"}, [0], step=999, experts=lambda seed: lambda result: still
             )
         finally:
             task.close()
