@@ -31,7 +31,8 @@ demo: $(READY)
 # as most tests keep one core busy or wait; a file's tests stay together, for their fixtures.
 WORKERS := -p xdist.plugin -n 2 --dist loadfile --no-loadscope-reorder
 
-PYTEST = PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/pytest $(WORKERS) --durations=30
+# One thread each: on two cores more of them wait for each other, for half as long again.
+PYTEST = PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS) --durations=30
 
 test: lint weights
 	$(PYTEST) -m "not slow" $(ARGS)

@@ -106,9 +106,13 @@ class TestEveryPolicy:
         np.testing.assert_array_equal(observation.joints, joints)
 
     def test_the_rest_of_the_process_keeps_its_threads(self, policy: Policy) -> None:
-        threads = torch.get_num_threads()
-        policy.act(observations(policy, 1)[0])
-        assert torch.get_num_threads() == threads
+        before = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            policy.act(observations(policy, 1)[0])
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("task", quick(shipped_students()))
