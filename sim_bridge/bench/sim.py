@@ -99,8 +99,8 @@ class SimFigures:
 
     ``steps``: control steps without pictures. ``pictures``: RGB alone. ``frames``: control steps,
     each with picture and true mask; ``rendering_share``: how much of their time is in rendering,
-    0 to 1. ``plain_ratios``: pictures a second by those of a plain ``mujoco.Renderer`` on the same
-    scene, for each round; ``plain_cpu_ratios``: the same for a second of CPU time.
+    0 to 1. ``plain_ratio``: pictures a second by those of a plain ``mujoco.Renderer`` on the same
+    scene in the same round; ``plain_cpu_ratio``: the same for a second of CPU time.
     """
 
     task: str
@@ -108,21 +108,8 @@ class SimFigures:
     pictures: Rate
     frames: Rate
     rendering_share: float
-    plain_ratios: list[float]
-    plain_cpu_ratios: list[float]
-
-    @property
-    def plain_ratio(self) -> float:
-        return statistics.median(self.plain_ratios)
-
-    @property
-    def plain_cpu_ratio(self) -> float:
-        return statistics.median(self.plain_cpu_ratios)
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields, and the medians of the ratios."""
-        medians = {"plain_ratio": self.plain_ratio, "plain_cpu_ratio": self.plain_cpu_ratio}
-        return {**asdict(self), **medians}
+    plain_ratio: float
+    plain_cpu_ratio: float
 
 
 def figures(task: str, rounds: list[Round]) -> SimFigures:
@@ -134,8 +121,8 @@ def figures(task: str, rounds: list[Round]) -> SimFigures:
         pictures=_rate([(r.steps, r.pictures) for r in rounds]),
         frames=_rate([(r.steps, r.loop_physics + r.loop_pictures) for r in rounds]),
         rendering_share=statistics.median(shares),
-        plain_ratios=[r.plain.wall / r.pictures.wall for r in rounds],
-        plain_cpu_ratios=[r.plain.cpu / r.pictures.cpu for r in rounds],
+        plain_ratio=statistics.median(r.plain.wall / r.pictures.wall for r in rounds),
+        plain_cpu_ratio=statistics.median(r.plain.cpu / r.pictures.cpu for r in rounds),
     )
 
 
@@ -347,7 +334,7 @@ def sim(bench: OmitArgPrefixes[SimBench]) -> None:
         about = {**machine(), "opengl": os.environ.get("MUJOCO_GL", "")}
         results = {
             "machine": about,
-            "tasks": [row.to_json() for row in rows],
+            "tasks": [asdict(row) for row in rows],
             "vector": [asdict(row) for row in vectors],
         }
         folder.write_results(results)

@@ -63,9 +63,7 @@ class TestFigures:
         assert found.steps.per_s == found.pictures.per_s == pytest.approx(10)
         assert found.frames.per_s == pytest.approx(5)
         assert found.plain_ratio == 1 and found.rendering_share == 0.5
-        told = json.loads(json.dumps(found.to_json()))
-        assert told["plain_ratio"] == 1 and len(told["plain_ratios"]) == 3
-        assert told["pictures"] == {"per_s": 10, "per_cpu_s": 10}
+        assert (found.pictures.per_s, found.pictures.per_cpu_s) == (10, 10)
 
 
 class Clock:
@@ -190,7 +188,7 @@ def test_a_measured_task_has_all_figures() -> None:
     rates = [found.steps, found.pictures, found.frames]
     assert all(rate.per_s > 0 and rate.per_cpu_s > 0 for rate in rates)
     assert 0 < found.rendering_share < 1
-    assert len(found.plain_ratios) == len(found.plain_cpu_ratios) == 2
+    assert found.plain_ratio > 0 and found.plain_cpu_ratio > 0
 
 
 class ClockEnvs:
