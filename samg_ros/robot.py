@@ -79,8 +79,10 @@ class RobotSpec:
 
     @cached_property
     def command_limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """``command_low`` and ``command_high`` as float64 [A]; not to be written to."""
-        return np.array(self.command_low, np.float64), np.array(self.command_high, np.float64)
+        """``command_low`` and ``command_high`` as float64 [A], read-only."""
+        low, high = np.array([self.command_low, self.command_high], np.float64)
+        low.flags.writeable = high.flags.writeable = False
+        return low, high
 
     def action_to_command(self, action: np.ndarray) -> np.ndarray:
         """Normalised action, float [A], to the values of a joint command, float64 [A].

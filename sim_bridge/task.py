@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -65,6 +66,10 @@ class StepResult:
     step: int
     time_s: float
     done: bool
+
+
+Expert = Callable[[StepResult], np.ndarray]
+"""What moves a robot: from a step's result to an action, float [A] in [-1, 1]."""
 
 
 class Task(Protocol):

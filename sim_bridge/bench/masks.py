@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # what --help has no need of, torch above all, takes seconds 
 
     from samg_ros.masking.masker import Masker
     from samg_ros.masking.result import MaskResult
-    from sim_bridge.experts.state import Expert
     from sim_bridge.scenes.scene import Scene
+    from sim_bridge.task import Expert
 
 
 @documented

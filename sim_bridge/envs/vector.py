@@ -180,25 +180,28 @@ class Workers(AsyncVectorEnv):
         """A worker that is gone is named, and takes the others with it."""
         try:
             yield
-        except (EOFError, OSError):
-            raise SimulationError(self._obituary()) from None
+        except (EOFError, OSError, MemoryError) as error:
+            raise SimulationError(self._obituary(error)) from error
         except BaseException:
             if not hasattr(self, "_state"):  # it was never whole
                 self.close_extras(terminate=True)
             raise
 
-    def _obituary(self) -> str:
-        by_sentinel = {process.sentinel: process for process in self.processes}
-        for sentinel in multiprocessing.connection.wait(list(by_sentinel), _CLOSING_S):
-            by_sentinel[sentinel].join(_CLOSING_S)  # type: ignore[index]
-        codes = [process.exitcode for process in self.processes]
+    def _obituary(self, error: BaseException) -> str:
+        """Close everything. :return: which worker died, or why none could be started."""
+        started = {p.sentinel: p for p in self.processes if p.pid is not None}
+        for sentinel in multiprocessing.connection.wait(list(started), _CLOSING_S):
+            started[sentinel].join(_CLOSING_S)  # type: ignore[index]
+        codes = [process.exitcode for process in self.processes if process.pid is not None]
         self.close(terminate=True)
-        index = next((i for i, code in enumerate(codes) if code is not None), 0)
-        hint = _OUT_OF_MEMORY if codes[index] == -signal.SIGKILL else ""
-        return (
-            f"environment {index} of {len(codes)}: its worker process died "
-            f"(exit code {codes[index]}){hint}"
-        )
+        for index, code in enumerate(codes):
+            if code is not None:
+                hint = _OUT_OF_MEMORY if code == -signal.SIGKILL else ""
+                return (
+                    f"environment {index} of {len(self.env_fns)}: its worker process died "
+                    f"(exit code {code}){hint}"
+                )
+        return f"{len(self.env_fns)} environments cannot be started: {error or 'no memory'}"
 
 
 class _InWorker:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,7 +25,7 @@ from samg_ros.machine import single_thread
 from samg_ros.parameters import parameter, validate
 from samg_ros.robot import PolicySpec
 from sim_bridge.experts import shipped_teachers
-from sim_bridge.task import StepResult
+from sim_bridge.task import Expert
 
 
 def mlp(inputs: int, hidden: int, outputs: int, activation: type[nn.Module]) -> nn.Sequential:
@@ -230,9 +229,6 @@ def shipped_teacher(task: str) -> Teacher:
     from sim_bridge.experts.arm import SCRIPTED_TASKS, ArmExpert
 
     return ArmExpert(task) if task in SCRIPTED_TASKS else StateTeacher.shipped(task)
-
-
-Expert = Callable[[StepResult], np.ndarray]
 
 
 def make_expert(task: str, action_size: int, seed: int) -> Expert:

@@ -8,18 +8,14 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from samg_ros.errors import ConfigError
 from sim_bridge.perturbations.backgrounds import photo_files
 from sim_bridge.perturbations.grammar import INTENSITIES, make_perturbation, parse, perturbations
 from sim_bridge.scenes.scene import Scene, SceneFrame
-from sim_bridge.task import StepResult, Task
+from sim_bridge.task import Expert, Task
 
 _GRADED = "=" + "|".join(INTENSITIES)
 _FOLDER = "=FOLDER"
-
-Expert = Callable[[StepResult], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ def previews(
     """For every seed, a picture under each of ``perturbs``.
 
     :param perturbs: label -> text, as :func:`make_perturbation` takes it.
-    :param step: which control step is shown; ``movers`` makes, of an episode's seed, what gives
+    :param step: which control step is shown; ``experts`` makes, of an episode's seed, what gives
         the actions that lead there; it is not needed for step 0, the reset. An episode that ends
         before is shown at its end.
     :raises ConfigError: a text that cannot be read, or does not suit the task.

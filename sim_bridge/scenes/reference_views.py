@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from samg_ros.masking.reference import Reference, View
 from sim_bridge.scenes.scene import Scene, SceneFrame
-from sim_bridge.task import StepResult, Task
+from sim_bridge.task import Expert, Task
 
 # A target that shows fewer pixels than this in a view is left out of it.
 MIN_PIXELS = 30
@@ -16,7 +14,7 @@ MIN_PIXELS = 30
 
 def make_reference(
     task: Task,
-    act: Callable[[StepResult], np.ndarray],
+    act: Expert,
     *,
     seed: int,
     views: int,
@@ -51,9 +49,7 @@ def make_reference(
     return Reference(tuple(_view(f, task.spec.targets, parts) for f in shown), about)
 
 
-def _frames(
-    scene: Scene, act: Callable[[StepResult], np.ndarray], seed: int, shares: np.ndarray
-) -> list[SceneFrame]:
+def _frames(scene: Scene, act: Expert, seed: int, shares: np.ndarray) -> list[SceneFrame]:
     """An episode's pictures when these shares of its steps, ascending, are over.
 
     It is played twice, since how long it is, is seen only at its end.
@@ -69,7 +65,7 @@ def _frames(
     return frames
 
 
-def _actions(scene: Scene, act: Callable[[StepResult], np.ndarray], seed: int) -> list[np.ndarray]:
+def _actions(scene: Scene, act: Expert, seed: int) -> list[np.ndarray]:
     """The actions of a whole episode."""
     result = scene.reset(seed)
     actions = []

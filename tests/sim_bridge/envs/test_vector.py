@@ -186,6 +186,24 @@ def test_a_worker_that_dies_at_its_start_is_named() -> None:
         vectorize([partial(dies_in_a_worker, os.getpid())])
 
 
+def test_workers_that_cannot_be_started_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    from multiprocessing.context import SpawnProcess
+
+    start = SpawnProcess.start
+    left = [True]
+
+    def start_one(self: SpawnProcess) -> None:
+        if not left:
+            raise OSError(12, "Cannot allocate memory")
+        left.pop()
+        start(self)
+
+    monkeypatch.setattr("sim_bridge.envs.vector._CLOSING_S", 0.1)
+    monkeypatch.setattr(SpawnProcess, "start", start_one)
+    with pytest.raises(SimulationError, match=r"^3 environments cannot be started: .*allocate"):
+        vectorize([block_env] * 3)
+
+
 def test_refused_orders_leave_the_vector_usable() -> None:
     envs = vectorize([partial(block_env, keys=("state",))])
     before, _ = envs.reset(seed=[0])
