@@ -101,7 +101,8 @@ class TeacherConfig:
     resume: Path | None = parameter(
         None,
         "folder of a run to go on with, under its configuration; only --sac.rounds and "
-        "--sac.stop-at may be new (runs that learn from rewards)",
+        "--sac.stop-at may be new (runs that learn from rewards). It is read as pickles, so it "
+        "must be your own",
     )
     start_from: Path | None = parameter(
         None,

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from policies.rollout import evaluate_states
 from policies.teacher.config import SacConfig, TeacherConfig
-from policies.teacher.env import hint_for
 from policies.teacher.imitation import imitate
-from policies.teacher.sac import KIND, learn
+from policies.teacher.sac import KIND, hint_for, learn
 from policies.training import EVALUATION_SEEDS
 from policies.training.run import TrainingRun, scores_of
 from samg_ros.errors import ConfigError

@@ -180,7 +180,7 @@ class TrainingRun:
 
     def note_config(self) -> None:
         """A resumed run was told something anew, and keeps that."""
-        self._folder.write_settings(self.config)
+        self._folder.write_settings(self.config, self._command())
 
     @property
     def _version(self) -> str:

@@ -116,9 +116,10 @@ class RunFolder:
                 folder._write(CONFIG, {**config, "machines": [*config["machines"], here]})
         return folder
 
-    def write_settings(self, settings: Any) -> None:
+    def write_settings(self, settings: Any, command: str) -> None:
         """Write the run's settings anew. :raises OutputError: the disk refuses it."""
-        self._write(CONFIG, {**read_config(self.path), "settings": _plain(settings)})
+        told = {"command": command, "settings": _plain(settings)}
+        self._write(CONFIG, {**read_config(self.path), **told})
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write ``results.json``. :raises OutputError: the disk refuses it."""

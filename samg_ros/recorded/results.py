@@ -62,7 +62,8 @@ class Results:
         self._scores = folder / "scores.jsonl"
         if (folder / CONFIG).is_file() and not self._scores.exists():
             self._run = RunFolder.existing(folder)
-            self._run.write_settings(settings)  # nothing was found yet, so nothing can be mixed
+            # Nothing was found yet, so nothing can be mixed.
+            self._run.write_settings(settings, command)
         else:
             self._run = RunFolder.begin("mask", settings, command, out=str(folder), resume=True)
         self._records = {record.frame: record for record in self._read()}

@@ -13,7 +13,7 @@ pytest.importorskip("dm_control", reason="needs the [sim] extra")
 pytest.importorskip("stable_baselines3", reason="needs the [train] extra")
 
 from policies.teacher.config import SacConfig, TeacherConfig
-from policies.teacher.env import StateEnv, hint_for
+from policies.teacher.sac import StateEnv, hint_for
 from policies.teacher.train import train_teacher
 from samg_ros.errors import ConfigError, SimulationError
 from sim_bridge.experts.state import Normalizer

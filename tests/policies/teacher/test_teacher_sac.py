@@ -16,8 +16,7 @@ from training_fixtures import POINT, SAC, PointTask, kill, toys
 
 from policies.cli.train import main
 from policies.teacher.config import ImitationConfig, SacConfig, TeacherConfig
-from policies.teacher.env import StateEnv
-from policies.teacher.sac import KIND, as_teacher
+from policies.teacher.sac import KIND, StateEnv, as_teacher
 from policies.teacher.train import train_teacher
 from policies.training import training_seed
 from policies.training.run import FILE, load_state, resumed

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from policies.eval.folder import EvalFolder
 from samg_ros.io.atomic import OutputError, replacing, write_text
 
 
@@ -36,9 +35,3 @@ def test_a_folder_replaces_a_folder(tmp_path: Path) -> None:
             temporary.mkdir()
             (temporary / content).touch()
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["second"]
-
-
-def test_an_evaluation_that_was_killed_at_its_start_begins_again(tmp_path: Path) -> None:
-    (tmp_path / "episodes.jsonl").touch()
-    with EvalFolder(tmp_path, {"seed": 0}, "samg eval") as folder:
-        assert folder.records == []

@@ -58,8 +58,9 @@ def test_it_tells_at_once_what_it_is(tmp_path: Path) -> None:
         assert run.results() == {} and not run.resumed
         run.write_results({"score": 1.0})
         assert run.results() == {"score": 1.0}
-        run.write_settings(Settings())
+        run.write_settings(Settings(), "samg x again")
         assert read_config(run.path)["settings"]["weights"] is None
+        assert read_config(run.path)["command"] == "samg x again"
 
 
 @pytest.mark.parametrize("resume", [False, True])
