@@ -62,7 +62,7 @@ def generate_launch_description() -> LaunchDescription:
             ),
             argument(PolicyNodeConfig, "task"),
             argument(PolicyNodeConfig, "crop"),
-            # A real arm moves only after somebody has said so: ~/enable.
+            # A real arm moves only after an operator has said so: ~/enable.
             argument(PolicyNodeConfig, "start_enabled", default_value="false"),
             *[argument(PolicyNodeConfig, name) for name in SAFETY],
             topic("joint_states", "joint_states", "the robot's joint states, for the policy"),

@@ -34,7 +34,7 @@ class Limits:
     ``low``, ``high``: of a command. ``max_rate``: of its change, in its unit a second.
     ``max_acceleration``: of the change's change, a second squared; infinite where there is no
     limit. ``reach_low``, ``reach_high``: rad or m, between which a joint's measured position is
-    believed; infinite where nobody knows.
+    believed; infinite where it is not known.
     """
 
     low: np.ndarray
@@ -168,7 +168,7 @@ def _of_joint(name: str, joint: ElementTree.Element) -> UrdfLimits:
         return value
 
     velocity, effort = number("velocity", np.inf), number("effort", np.inf)
-    # A continuous joint has no lower and upper limit; for others 0 stands where none is told.
+    # A continuous joint has no lower and upper limit; for others 0 stands where none is given.
     ends = joint.get("type") != "continuous"
     lower, upper = (number("lower", 0.0), number("upper", 0.0)) if ends else _ENDLESS
     if lower > upper or velocity < 0 or effort < 0:

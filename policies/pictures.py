@@ -105,7 +105,7 @@ class NoisyView:
 def training_views(mask: str, maskings: int, faults: float) -> Views:
     """What ``samg train student --mask`` names.
 
-    With masks, several are independently spoilt, before moving textures: photographs are what a
+    With masks, several are independently degraded, before moving textures: photographs are what a
     student is measured on. Without them there is one way to see a frame, the task as it is: the
     twin that a masked student is compared with learns like everyone who has no masker.
 

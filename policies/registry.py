@@ -23,7 +23,7 @@ policies: Registry[Callable[[str], Policy]] = Registry(
 kinds: Registry[Callable[[Path, str | None], Policy]] = Registry(
     "kind of policy", ("policies.student.policy", "policies.drqv2.policy")
 )
-"""Loaders ``(path, task) -> Policy`` by the kind that a checkpoint tells of itself."""
+"""Loaders ``(path, task) -> Policy`` by the kind that a checkpoint says of itself."""
 
 
 def load(name_or_path: str | Path, task: str | None = None) -> Policy:

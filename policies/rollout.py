@@ -37,7 +37,7 @@ class Driver(Protocol):
 
         :param observations: of all copies, [N, ...] each.
         :param places: where an episode is running.
-        :return: float [N, A] in [-1, 1]; of other places nothing is heeded.
+        :return: float [N, A] in [-1, 1]; of other places nothing is used.
         """
         ...
 

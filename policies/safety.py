@@ -25,7 +25,7 @@ class CommandGuard:
 
     The range comes last: rates and accelerations are limited first, counted from the last command
     or, at first and after a pause, from where the robot is measured to be. What leaves has been
-    looked at once more.
+    checked once more.
 
     :param spec: of the policy. :param limits: never left.
     :param max_gap_s: two commands further apart than this are limited as if it lay between them,
@@ -143,7 +143,7 @@ class CommandGuard:
         return positions
 
     def _sent(self, values: np.ndarray) -> np.ndarray:
-        """The range, after everything else, and a last look. :raises UnsafeActionError: NaN."""
+        """The range, after everything else, and a last check. :raises UnsafeActionError: NaN."""
         values = np.clip(values, self._limits.low, self._limits.high)
         inside = (values >= self._limits.low) & (values <= self._limits.high)
         if not (np.isfinite(values) & inside).all():

@@ -26,14 +26,14 @@ def machine() -> dict[str, Any]:
 
 
 def describe(about: dict[str, Any]) -> str:
-    """What :func:`machine` tells, as half a sentence."""
+    """What :func:`machine` gives, as half a sentence."""
     gpu = about["gpu"] or "no GPU"
     software = f"Python {about['python']}, torch {about['torch']}"
     return f"{about['cores']} cores of {about['processor']}, {gpu}, {software}"
 
 
 def _processor() -> str:
-    """The model's name, which Python does not tell on Linux."""
+    """The model's name, which Python does not give on Linux."""
     try:
         told = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     except OSError:

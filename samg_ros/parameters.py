@@ -16,7 +16,7 @@ _KEY = "samg_parameter"
 class Parameter:
     """What a parameter is. ``low`` and ``high`` are inclusive, in ``unit``.
 
-    ``runtime``: a running node heeds a new value; others are read once, at its start.
+    ``runtime``: a running node takes a new value; others are read once, at its start.
     """
 
     name: str

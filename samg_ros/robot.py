@@ -18,7 +18,7 @@ WIDEST = 1e6
 
 @dataclass(frozen=True)
 class JointCommand:
-    """What joints are told to do. ``values``: float64 [A], in rad | rad/s | N m (m for slides).
+    """What joints shall do. ``values``: float64 [A], in rad | rad/s | N m (m for slides).
 
     ``stamp_ns`` is that of the camera frame the command answers.
     """
@@ -49,7 +49,7 @@ def as_action(values: np.ndarray, low, high) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class RobotSpec:
-    """What is read from a robot and what it is told, each control step.
+    """What is read from a robot and what it is commanded, each control step.
 
     ``joint_names``: whose positions are read, rad or m.
     ``actuated_joints``: what is commanded; ``command_low`` and ``command_high`` are the limits, in

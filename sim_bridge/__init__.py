@@ -1,4 +1,4 @@
-"""Simulated worlds: tasks, how they are made to look, and the bridge that puts them behind ROS.
+"""Simulated worlds: tasks, their perturbations, and the bridge that puts them behind ROS.
 
     import gymnasium, sim_bridge
 

@@ -41,7 +41,7 @@ class PageConfig:
 
 
 def evaluate(config: OmitArgPrefixes[EvalConfig], masker: OmitArgPrefixes[MaskerConfig]) -> int:
-    """Run episodes of every task, policy, mask and perturbation; a stopped run goes on.
+    """Run episodes of every task, policy, mask and perturbation; a stopped run is resumed.
 
     `samg eval report FOLDER...` writes a page of several runs.
     """
@@ -62,7 +62,7 @@ def evaluate(config: OmitArgPrefixes[EvalConfig], masker: OmitArgPrefixes[Masker
         planned = len(prepared.episodes)
         there = planned - len(folder.missing(prepared.episodes))
         if there:
-            console.print(f"going on after {there} of {planned} episodes", highlight=False)
+            console.print(f"resuming after {there} of {planned} episodes", highlight=False)
         done = count(there + 1)
         with progress("", planned, done=there, console=console) as report:
             problems = run(prepared, masker, folder, lambda one: report(next(done), line(one)))

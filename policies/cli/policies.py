@@ -1,4 +1,4 @@
-"""``samg policies``: the policies that ship, and what a checkpoint tells of itself."""
+"""``samg policies``: the policies that ship, and what a checkpoint says of itself."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def main(argv: list[str]) -> int:
 
 
 def described(name: str) -> dict:
-    """All that a checkpoint tells: what it is, what it needs, how it was made.
+    """All that a checkpoint holds: what it is, what it needs, how it was made.
 
     :raises CheckpointError: neither one that ships nor a checkpoint.
     """

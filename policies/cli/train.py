@@ -87,8 +87,8 @@ def main(argv: list[str]) -> int:
     try:
         named = early.parse_known_args(argv)[0]
     except argparse.ArgumentError:
-        named = early.parse_args([])  # what is missing is told below
-    # A run is gone on with by its own options: whatever differs from them was really given.
+        named = early.parse_args([])  # what is missing is reported below
+    # A run is resumed with its own options: whatever differs from them was really given.
     resume = named.resume if {*argv}.isdisjoint({"-h", "--help"}) else None
     kind = argv[0] if argv else ""
 

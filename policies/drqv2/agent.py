@@ -18,7 +18,7 @@ from policies.drqv2.replay import ReplayBatch
 from policies.networks import random_offsets, shift
 
 METRICS = ("critic_loss", "actor_loss", "value", "n_step_return")
-"""What :meth:`DrQV2Agent.update` tells, in this order."""
+"""What :meth:`DrQV2Agent.update` returns, in this order."""
 
 _EDGE = 1e-6  # actions stay this far inside -1 .. 1
 

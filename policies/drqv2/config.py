@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @documented
 @dataclass(frozen=True)
 class DrQV2Config:
-    """What ``samg train drqv2`` can be told. A frame is one step of the simulator: an action
+    """The options of ``samg train drqv2``. A frame is one step of the simulator: an action
     counts as often as the task repeats it (twice)."""
 
     mask: str = parameter(
@@ -104,7 +104,7 @@ class DrQV2Config:
     )
     tensorboard: bool = parameter(True, "also write the curves for TensorBoard")
     resume: Path | None = parameter(
-        None, "folder of a run to go on with, under its configuration; only frames may be new"
+        None, "folder of a run to resume, under its configuration; only frames may be new"
     )
     runs: Path = parameter(Path("runs/train"), "where the run's folder is made")
 

@@ -47,7 +47,7 @@ KIND = Kind("drqv2", 3, may_change=("frames",))
 
 
 class DrQV2Run:
-    """One training in its folder; one that was broken off is gone on with.
+    """One training in its folder; an interrupted one is resumed.
 
     :param report: called with the frames so far and a line about them.
     :raises CheckpointError: a file of its state is missing or torn.
@@ -221,7 +221,7 @@ def train_drqv2(
     report: Report,
     make_env: Callable[..., SamgEnv] | None = None,
 ) -> Path:
-    """Train an agent, or go on with ``config.resume``; score the best one, leave a run folder.
+    """Train an agent, or resume ``config.resume``; score the best one, leave a run folder.
 
     :param report: called with the frames so far and a line about them, after every evaluation
         and at every point of the loss curves.
@@ -233,7 +233,7 @@ def train_drqv2(
     :raises SimulationError: the simulator cannot start, or a worker died.
     """
     if make_env is None:
-        tasks.get(task_name)  # an unknown name is told before anything is started
+        tasks.get(task_name)  # an unknown name is refused before anything is started
     run = TrainingRun(KIND, task_name, config, f"{task_name}_drqv2_{config.mask}")
     device = choose_device(config.device)
     pictures, side = _pictures(task_name, config)

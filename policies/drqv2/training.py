@@ -126,7 +126,7 @@ class DrQV2Training:
         return means
 
     def state_dict(self) -> dict[str, Any]:
-        """What a run that goes on has to know, but for the replay's rows. It begins new episodes,
+        """What a resumed run has to know, but for the replay's rows. It begins new episodes,
         and draws other samples."""
         counts = {name: getattr(self, name) for name in ("steps", "updates", "episodes")}
         return {**counts, "agent": self.agent.state_dict()}

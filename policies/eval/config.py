@@ -1,4 +1,4 @@
-"""Every parameter of ``samg eval``, with its only default; and how a run tells what it was."""
+"""Every parameter of ``samg eval``, with its only default; and how a run records what it was."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class EvalConfig:
     )
     perturb: tuple[str, ...] = parameter(
         (CLEAN, "photos"),
-        "how the tasks are made to look, each a text such as "
+        "perturbations of how the tasks look, each a text such as "
         "video_hard=FOLDER,camera_pose=medium; none is what results are compared with",
     )
     episodes: int = parameter(20, "episodes of each combination", low=1, high=100_000)
@@ -100,7 +100,7 @@ class EvalConfig:
 
 
 def perturbation_name(text: str) -> str:
-    """A perturbation without this machine's folders, of which only the last is told."""
+    """A perturbation without this machine's folders, of which only the last is kept."""
     from sim_bridge.perturbations.grammar import parse
 
     terms = parse(text)
@@ -116,7 +116,7 @@ def policy_name(text: str) -> str:
 
 
 def settings(config: EvalConfig, masker: MaskerConfig) -> dict[str, Any]:
-    """What results depend on: runs that go on in one folder must have it in common."""
+    """What results depend on: runs resumed in one folder must have it in common."""
     own = {k: v for k, v in asdict(config).items() if k not in _ELSEWHERE}
     own |= {"policies": list(config.policy_names), "perturb": list(config.perturbations)}
     if SAMG in config.masks:

@@ -1,4 +1,4 @@
-"""The folder of an evaluation: that of a run, which goes on where it stopped, with its episodes.
+"""The folder of an evaluation: a run's, which is resumed where it stopped, with its episodes.
 
 episodes.jsonl  a line for each episode, on the disk as soon as the episode has ended
 results.json    what the episodes amount to; beside it the same as a table and a plot
@@ -89,7 +89,7 @@ class EvalFolder:
 def read_episodes(folder: Path) -> list[EpisodeRecord]:
     """The finished episodes; none where the first has not ended.
 
-    :raises ConfigError: a line that is no episode; the message tells which.
+    :raises ConfigError: a line that is no episode; the message says which.
     """
     file = folder / EPISODES
     records: dict[Episode, EpisodeRecord] = {}

@@ -55,14 +55,14 @@ class Prepared:
         return {name: policy for (of, name), policy in self.policies.items() if of == task}
 
     def fingerprints(self) -> dict[str, str]:
-        """By policy and task, what tells one checkpoint from another under the same name."""
+        """By policy and task, what distinguishes checkpoints of the same name."""
         return {
             f"{name} of {task}": _fingerprint(policy)
             for (task, name), policy in self.policies.items()
         }
 
     def references(self) -> dict[str, str]:
-        """By task, what tells the masker's reference from another; of tasks that it masks."""
+        """By task, what distinguishes the masker's references; of tasks that it masks."""
         masked = dict.fromkeys(cell.task for cell in self.cells if cell.mask == SAMG)
         return {task: sha256_of(find_reference(task))[:16] for task in masked}
 

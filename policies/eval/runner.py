@@ -107,7 +107,7 @@ class _Driver:
         return in_places(len(observations["rgb"]), actions)
 
     def scored(self, place: int, record: EpisodeRecord) -> EpisodeRecord:
-        """The record of the episode that has just ended there, with what only its masks tell."""
+        """The record of the episode that has just ended there, with what only its masks show."""
         view, learned_from = self._views[place], self._policies[place].spec.mask
         scores = view.scores() if isinstance(view, SamgView) else {}
         return replace(record, learned_from=learned_from, **scores)

@@ -1,4 +1,4 @@
-"""Who may move the robot: what forbids it, what lifts that, and what the operator is told."""
+"""Who may move the robot: what forbids it, what lifts that, and what the operator is shown."""
 
 from __future__ import annotations
 

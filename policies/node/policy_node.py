@@ -274,7 +274,7 @@ class PolicyNode(LifecycleNode):
         self._hold()
 
     def _is_mistimed(self, stamp: int) -> bool:
-        """Whether a frame's stamp is none to act on; it is counted and told."""
+        """Whether a frame's stamp is none to act on; it is counted and logged."""
         now = self.get_clock().now().nanoseconds
         age_s = (now - stamp) / NS_PER_S
         lead_s = self._config.max_frame_lead_s

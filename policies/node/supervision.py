@@ -23,7 +23,7 @@ FROM_TOPIC = "topic"
 
 
 class Supervision:
-    """Keeps a :class:`Permission` up to date and tells what it says.
+    """Keeps a :class:`Permission` up to date and publishes what it says.
 
     :param changed: called whenever an operator has forbidden motion, so that the robot is held at
         once, and whenever motion is allowed again.
@@ -62,7 +62,7 @@ class Supervision:
             )
 
     def watch(self, command_topic: str) -> None:
-        """Look at what only time tells, and say what is new."""
+        """Check what only time shows, and report what is new."""
         timeout_s = self._config.heartbeat_timeout_s
         if timeout_s and time.monotonic() - self._heard_at > timeout_s:
             self.permission.hold("heartbeat", f"holding: no heartbeat for {timeout_s:g} s")

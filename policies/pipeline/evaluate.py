@@ -57,7 +57,7 @@ def drive_ros(
             continue
         if left:
             seeds = ", ".join(str(episode.seed) for episode in left)
-            problems.append(f"{cell}, seeds {seeds}: given up; the logs tell why")
+            problems.append(f"{cell}, seeds {seeds}: given up; the logs say why")
     return problems
 
 

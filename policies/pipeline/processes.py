@@ -111,7 +111,7 @@ class Processes:
 
 
 def _peak_memory_mb(pid: int) -> float:
-    """What Linux has kept of a running process's largest resident set; 0 where it does not tell.
+    """What Linux has kept of a running process's largest resident set; 0 where it does not say.
 
     Not ``ru_maxrss``: that of a child begins at what its parent held when it forked.
     """

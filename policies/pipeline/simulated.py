@@ -27,7 +27,7 @@ class DemoConfig:
     task: str = parameter("adroit_door", "task to run")
     perturb: str = parameter(
         "photos",
-        "how the world is made to look: none, or terms with commas between them, such as "
+        "perturbation of how the world looks: none, or terms with commas between them, such as "
         "video_hard=FOLDER,camera_pose=medium",
     )
     mask: str = parameter(

@@ -15,7 +15,7 @@ from sim_bridge.render import CAMERA_SIZE
 @documented
 @dataclass(frozen=True)
 class StudentConfig:
-    """What ``samg train student`` can be told."""
+    """The options of ``samg train student``."""
 
     teacher: Path | None = parameter(
         None, "the teacher's checkpoint; None takes the one that ships"
@@ -53,7 +53,7 @@ class StudentConfig:
     )
     maskings: int = parameter(
         3,
-        "independently spoilt maskings that are kept of every episode, where there are masks",
+        "independently degraded maskings that are kept of every episode, where there are masks",
         low=1,
         high=16,
     )
@@ -92,7 +92,7 @@ class StudentConfig:
     )
     max_steps: int = parameter(
         60,
-        "longest training episode of a task that tells success; others are driven to their end",
+        "longest training episode of a task that reports success; others are driven to their end",
         unit="control steps",
         low=1,
         high=10_000,
@@ -135,7 +135,7 @@ class StudentConfig:
     )
     offsets: bool = parameter(
         False,
-        "the network tells position commands as offsets from where the joints are: for joints "
+        "the network gives position commands as offsets from where the joints are: for joints "
         "that move by a small part of their range in a control step",
     )
     camera_size: int = parameter(
@@ -151,7 +151,7 @@ class StudentConfig:
     )
     resume: Path | None = parameter(
         None,
-        "folder of a run that was broken off: go on after its last round, under its own "
+        "folder of an interrupted run: resume it after its last round, under its own "
         "configuration",
     )
     runs: Path = parameter(Path("runs/train"), "where the run's folder is made")

@@ -38,7 +38,7 @@ class StudentTraining:
 
     Its state is kept after every round.
 
-    :param run: keeps it; one that was broken off is gone on with, after its last round.
+    :param run: keeps it; an interrupted one is resumed, after its last round.
     :raises CheckpointError: a file of the state cannot be used.
     :raises ConfigError: offsets, for a task whose commands are no positions of joints it sees.
     """

@@ -134,7 +134,7 @@ class Drive:
     """How an episode is driven. ``teacher_share`` is the probability that the teacher is drawn to
     drive (DAgger's beta), for a stretch of ``mean_stretch`` steps on average; ``exploration_std``
     is noise on the actions driven.
-    ``max_steps`` is for tasks that tell success: others have to be driven to the end."""
+    ``max_steps`` is for tasks that report success: others have to be driven to the end."""
 
     teacher_share: float
     mean_stretch: int

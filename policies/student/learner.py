@@ -21,14 +21,14 @@ from sim_bridge.experts.state import Normalizer
 class StudentLearner:
     """Fits a :class:`StudentNet` to a :class:`Dataset`.
 
-    The picture code also has to tell the task's state, by a linear head that is thrown away: the
-    teacher's actions alone would teach the network slowly where things are.
+    The picture code also has to predict the task's state, by a linear head that is thrown away:
+    the teacher's actions alone would teach the network slowly where things are.
 
     :param steps: gradient steps in all; the learning rate falls to zero over them.
     :param state_weight: weight of the state loss beside the action loss.
     :param average_decay: decay a step of the running average of weights.
     :param shift_pad: pictures are shifted by up to so many pixels, a stack's all alike.
-    :param offsets: what the network tells instead of actions; None: actions.
+    :param offsets: what the network gives instead of actions; None: actions.
     """
 
     def __init__(

@@ -53,18 +53,18 @@ def train_student(
 ) -> Path:
     """Train a student, score it on held-out seeds and backgrounds, leave a run folder.
 
-    The checkpoint is there from the first round on, and ``config.resume`` goes on with a run that
-    was broken off.
+    The checkpoint is there from the first round on, and ``config.resume`` resumes an
+    interrupted run.
 
     :param report: called after every round with its number, from 1, and a line about it.
     :return: the checkpoint.
     :raises CheckpointError: the teacher or the state to resume cannot be used, or no teacher ships
         for the task.
-    :raises ConfigError: unknown task, or options that a resumed run was not told.
+    :raises ConfigError: unknown task, or options that a resumed run was not given.
     :raises OutputError: the disk refuses the state; what was finished before is kept.
     :raises SimulationError: the simulator cannot start.
     """
-    tasks.get(task_name)  # an unknown name is told before anything is started
+    tasks.get(task_name)  # an unknown name is refused before anything is started
     name = student_name(task_name, config.mask)
     run = TrainingRun(KIND, task_name, config, f"{name}_student")
     path = config.teacher

@@ -76,7 +76,7 @@ class SacConfig:
     )
     hint: float = parameter(
         0.0,
-        "weight of a hint beside the reward, from 0 to 1 a control step, that tells how near the "
+        "weight of a hint beside the reward, from 0 to 1 a control step, that says how near the "
         "reward is; never part of a score (hopper: how high its torso is)",
         low=0,
         high=100,
@@ -89,7 +89,7 @@ class SacConfig:
 @documented
 @dataclass(frozen=True)
 class TeacherConfig:
-    """What ``samg train teacher`` can be told."""
+    """The options of ``samg train teacher``."""
 
     expert: Path | None = parameter(
         None,
@@ -100,7 +100,7 @@ class TeacherConfig:
     )
     resume: Path | None = parameter(
         None,
-        "folder of a run to go on with, under its configuration; only --sac.rounds and "
+        "folder of a run to resume, under its configuration; only --sac.rounds and "
         "--sac.stop-at may be new (runs that learn from rewards). It is read as pickles, so it "
         "must be your own",
     )

@@ -62,7 +62,7 @@ _HINTS: dict[str, Hint] = {"hopper_hop": _hopper_height, "hopper_stand": _hopper
 class StateEnv(gymnasium.Env):
     """Episodes of ``task`` with the seeds of a training run, one after the other.
 
-    An episode's end is a time limit, never a failure: it is told as a truncation, so that the
+    An episode's end is a time limit, never a failure: it is reported as a truncation, so that the
     value after it counts. Rewards are those of :meth:`sim_bridge.task.Task.step`, and the hint.
 
     :param normalizer: of the states, before they are handed on.
@@ -93,7 +93,7 @@ class StateEnv(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin the run's next episode; ``seed`` is the trainer's own and is not heeded."""
+        """Begin the run's next episode; ``seed`` is the trainer's own and is ignored."""
         result = self._begin(training_seed(self._run_seed, self._episode))
         self._episode += 1
         return self._normalizer(result.state), {}
@@ -123,7 +123,7 @@ def learn(
 
     The state is kept after every round, replay included.
 
-    :param run: keeps it; one that was broken off is gone on with, from its last round.
+    :param run: keeps it; an interrupted one is resumed, from its last round.
     :param make: builds the task; called twice, since validation must not disturb training.
     :param start: folder of a run whose networks are the start, and not those of the seed.
     :param report: called after every round with its number, from 1, and a line about it.

@@ -24,7 +24,7 @@ _NEEDS_EXPERT = "adroit_"  # contacts of a hand: not found from rewards in any t
 def train_teacher(
     task_name: str, config: TeacherConfig, report: Callable[[int, str], None]
 ) -> Path:
-    """Train a teacher, or go on with ``config.resume``; score it on held-out seeds.
+    """Train a teacher, or resume ``config.resume``; score it on held-out seeds.
 
     :param report: called after every round with its number, from 1, and a line about it.
     :return: the checkpoint, in the run's folder.
@@ -33,7 +33,7 @@ def train_teacher(
         its configuration asks for.
     :raises SimulationError: the simulator cannot start.
     """
-    tasks.get(task_name)  # an unknown name is told before anything is started
+    tasks.get(task_name)  # an unknown name is refused before anything is started
     run = TrainingRun(KIND, task_name, config, f"{task_name}_teacher")
     expert = ExpertTeacher(config.expert) if config.expert else None
     if expert is None:

@@ -1,4 +1,4 @@
-"""What every training has: seeds that are its own, curves, and a state to go on from."""
+"""What every training has: seeds that are its own, curves, and a state to resume from."""
 
 EVALUATION_SEEDS = range(20)
 """For reported figures only: no choice is ever made on them."""

@@ -30,7 +30,7 @@ class Curves:
     ) -> None:
         self._board = _summary_writer(folder, frames) if tensorboard else None
         try:
-            # Unbuffered: for whoever watches, and a full disk is told by the line it refuses.
+            # Unbuffered: for whoever watches, and a full disk is noticed at the line it refuses.
             self._file = (folder / FILE).open("r+b" if position else "wb", buffering=0)
             self._file.truncate(position)
             self._file.seek(position)

@@ -1,6 +1,6 @@
-"""A training in its folder: begun, or gone on with where it was broken off.
+"""A training in its folder: begun, or resumed where it was interrupted.
 
-training.pt   what a run that goes on has to know, replaced as a whole
+training.pt   what a resumed run has to know, replaced as a whole
 state/        what of it is large, in files that ``training.pt`` names
 """
 
@@ -41,7 +41,7 @@ Writer = Callable[[Path], Any]
 
 class Resumable(Protocol):
     """A training's configuration, a dataclass with ``seed``; ``resume`` is the folder of the run
-    to go on with, None to begin one in a new folder in ``runs``."""
+    to resume, None to begin one in a new folder in ``runs``."""
 
     @property
     def seed(self) -> int: ...
@@ -57,7 +57,7 @@ C = TypeVar("C", bound=Resumable)
 @dataclass(frozen=True)
 class Kind:
     """Of training. ``name``: as ``samg train`` calls it; ``version``: of the state that it
-    writes, another one's is refused; ``may_change``: options that a resumed run may be told anew,
+    writes, another one's is refused; ``may_change``: options that a resumed run may be given anew,
     with dots before those of a part."""
 
     name: str
@@ -69,8 +69,8 @@ class TrainingRun:
     """One training. Its folder is made, or locked, where its ``with`` block begins.
 
     :param name: a new folder is called after it.
-    :raises ConfigError: the run to resume was told another option, or there is none.
-    :raises CheckpointError: it cannot be gone on with; the message says why.
+    :raises ConfigError: the run to resume had another option, or there is none.
+    :raises CheckpointError: it cannot be resumed; the message says why.
     """
 
     def __init__(self, kind: Kind, task: str, config: Resumable, name: str) -> None:
@@ -116,7 +116,7 @@ class TrainingRun:
         write: Mapping[str, Writer] | None = None,
         keep: Iterable[str] = (),
     ) -> None:
-        """Keep a state to go on from; a process that is killed meanwhile leaves the one before.
+        """Keep a state to resume from; a process that is killed meanwhile leaves the one before.
 
         :param state: tensors, numbers, strings, lists and dictionaries of them.
         :param write: what writes its new files, by name. A name is never used twice.
@@ -130,7 +130,7 @@ class TrainingRun:
                 writer(temporary)
         self.files = [*keep, *(write or ())]
         content = {"version": self._version, "task": self.task, "files": self.files}
-        # torch.save tells a full disk as such only where it writes to an open file.
+        # torch.save reports a full disk as such only where it writes to an open file.
         with replacing(self.path / FILE) as temporary, temporary.open("wb") as file:
             torch.save({**content, "duration_s": self.duration_s, "state": state}, file)
         for path in folder.iterdir():
@@ -145,14 +145,14 @@ class TrainingRun:
         return read_file(self.path / "state" / name, reader)
 
     def forget(self) -> None:
-        """The run is at its end: nothing goes on from here."""
+        """The run is at its end: nothing is resumed from here."""
         (self.path / FILE).unlink(missing_ok=True)
         for path in (self.path / "state").glob("*"):
             path.unlink()
         (self.path / "state").rmdir()
 
     def record(self, scores: Mapping[str, float]) -> TrainingRecord:
-        """What its checkpoint tells of it."""
+        """What its checkpoint says of it."""
         return TrainingRecord(
             command=self._command(),
             seed=self.config.seed,
@@ -179,7 +179,7 @@ class TrainingRun:
         plot_curves(self.path / "curve.png", self._name, curves, xlabel=xlabel, at=at)
 
     def note_config(self) -> None:
-        """A resumed run was told something anew, and keeps that."""
+        """A resumed run was given a new option, and keeps it."""
         self._folder.write_settings(self.config, self._command())
 
     @property
@@ -233,7 +233,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def resumed(cls: type[C], folder: Path, **changed: Any) -> C:
-    """The configuration that goes on with the run of ``folder``: what that was told.
+    """The configuration that resumes the run of ``folder``: its own.
 
     :param changed: fields that are to be different.
     :raises ConfigError: there is no run's folder.
@@ -244,7 +244,7 @@ def resumed(cls: type[C], folder: Path, **changed: Any) -> C:
 
 
 def check_resumed(config: Resumable, may_change: Collection[str] = ()) -> None:
-    """Whether ``config``, if it resumes a run, is what that run was told.
+    """Whether ``config``, if it resumes a run, is that run's own.
 
     :param may_change: see :class:`Kind`.
     :raises ConfigError: another option is, or there is no run's folder.
@@ -264,7 +264,7 @@ def check_resumed(config: Resumable, may_change: Collection[str] = ()) -> None:
 
 def scores_of(results: Mapping[str, EpisodeResults]) -> dict[str, float]:
     """The scores of a record: success rates by what was evaluated, or mean returns under names
-    that end in ``_return`` where a task does not tell success; and the number of episodes of
+    that end in ``_return`` where a task does not report success; and the number of episodes of
     each. Empty where nothing was evaluated."""
     found: dict[str, float] = {}
     for name, result in results.items():

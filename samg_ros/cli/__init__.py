@@ -25,9 +25,9 @@ def found(group: str) -> dict[str, EntryPoint]:
 def usage(prog: str, points: dict[str, EntryPoint], options: str = "") -> str:
     """The list of what ``prog`` can do, from the first lines of the modules.
 
-    :param options: what may follow a name; as a rule its own help tells.
+    :param options: what may follow a name; as a rule its own help says.
     """
-    more = options or f"[options]     ({prog} COMMAND --help tells more)"
+    more = options or f"[options]     ({prog} COMMAND --help says more)"
     lines = [f"usage: {prog} COMMAND {more}", ""]
     lines += [f"  {name:<10} {_says(point)}" for name, point in points.items()]
     return "\n".join(lines)
@@ -74,7 +74,7 @@ def _told(argv: list[str], prog: str, points: dict[str, EntryPoint]) -> int:
 
 
 def _says(point: EntryPoint) -> str:
-    """What the first line of a module's docstring tells of a command, without importing it."""
+    """What the first line of a module's docstring says of a command, without importing it."""
     spec = importlib.util.find_spec(point.module)
     if spec is None or spec.origin is None:
         return f"(missing: {point.module})"

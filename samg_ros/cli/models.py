@@ -45,7 +45,7 @@ class ModelFacts:
 
 
 def describe(name: str) -> ModelFacts:
-    """What the catalogue tells of a model, and the cache.
+    """What the catalogue says of a model, and the cache.
 
     :raises ConfigError: unknown name.
     """

@@ -128,7 +128,7 @@ def read_targets(masks: tuple[str, ...], names: tuple[str, ...]) -> dict[str, np
         name, mask = _one(text)
         name = names[index] if names else name
         if name in found:
-            raise InvalidReferenceError(f"two masks are called {name!r}; tell them by NAME=MASK")
+            raise InvalidReferenceError(f"two masks are called {name!r}; name them by NAME=MASK")
         found[name] = mask
     return found
 

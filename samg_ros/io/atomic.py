@@ -77,7 +77,7 @@ def _remove(path: Path) -> None:
 def lock(descriptor: int, refusal: str) -> None:
     """Lock an open file or folder until ``descriptor`` is closed.
 
-    :param refusal: what is told where another holds it.
+    :param refusal: the message where another holds it.
     :raises ConfigError: another does.
     """
     try:

@@ -25,7 +25,7 @@ def progress(
     lines: bool = True,
     console: Console | None = None,
 ) -> Iterator[Report]:
-    """A bar from ``done`` to ``total``, told by what this yields; lines where nobody watches.
+    """A bar from ``done`` to ``total``, advanced by what this yields; lines where no screen is.
 
     :param total: None where it is not known. :param lines: whether what a report says is worth a
         line in a log; a frame is not.

@@ -41,7 +41,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.resumed = False
-        """Whether it held a run, which now goes on."""
+        """Whether it held a run, which is now resumed."""
         try:
             self._open = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
@@ -57,7 +57,7 @@ class RunFolder:
         """``root/<name>_<local time>``, which nothing lies in yet.
 
         :param settings: the run's, a dataclass or a mapping; written at once, so that a run that
-            is broken off still tells what it was.
+            is interrupted still records what it was.
         :param command: what repeats the run.
         :raises OutputError: the disk refuses it.
         """
@@ -76,7 +76,7 @@ class RunFolder:
 
         :param name: of what is run; a new folder is called after it.
         :param settings: what its results depend on. :param command: what repeats it.
-        :param resume: ``out`` may hold a run with the same settings, which is gone on with.
+        :param resume: ``out`` may hold a run with the same settings, which is resumed.
         :raises ConfigError: ``out`` holds something else, or a run with other settings, or
             another process is at work there.
         :raises OutputError: the disk refuses it.
@@ -104,7 +104,7 @@ class RunFolder:
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
-        """The folder that an earlier run made, to go on with that run, maybe on another machine.
+        """The folder that an earlier run made, to resume that run, maybe on another machine.
 
         :raises ConfigError: there is no run's folder at ``path``, or it is in use.
         """
@@ -216,10 +216,10 @@ def command_line(
 ) -> str:
     """The command that repeats a run: ``command`` with what differs from the defaults.
 
-    Of paths only the name is told: results are shared, their maker's folders mean nothing.
+    Of paths only the name is kept: results are shared, their maker's folders mean nothing.
 
     :param config: a dataclass. :param leave_out: fields that no result depends on.
-    :param always: fields that are told also where they are as by default.
+    :param always: fields that are written also where they are as by default.
     """
     return " ".join([command, *_flags(config, leave_out, always)])
 

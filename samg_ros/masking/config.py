@@ -95,7 +95,7 @@ class MaskerConfig:
         low=0,
         high=10000,
     )
-    zoom: bool = parameter(True, "look again, enlarged, where targets take up little of a frame")
+    zoom: bool = parameter(True, "search again, enlarged, where targets take up little of a frame")
     min_score: float = parameter(
         0.5, "predicted IoU below which a mask is low_confidence", low=0.0, high=1.0
     )

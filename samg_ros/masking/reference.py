@@ -102,7 +102,7 @@ class View:
 
 @dataclass(frozen=True)
 class Reference:
-    """What the masker is told about a scene, once.
+    """What the masker is given about a scene, once.
 
     SAM-G gives one view. Things that turn look different from behind: with further views the
     masker takes, for every target in every frame, the one that fits best. A view may lack targets

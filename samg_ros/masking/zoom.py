@@ -1,7 +1,7 @@
 """Small targets are sought again: in a window of the frame, enlarged to the models' input.
 
 SAM finds thin and tiny things badly at 512 px. Where all views of a reference show the targets
-within a part of the picture, the whole frame only tells where that part is now.
+within a part of the picture, the whole frame only shows where that part is now.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from samg_ros.masking.reference import Reference, Target, View
 from samg_ros.masking.result import MaskResult
 
 # The window's side, relative to the frame's: what the targets take up at most, and some room;
-# more where one view alone tells how large they can be.
+# more where one view alone shows how large they can be.
 ROOM, ROOM_OF_ONE_VIEW = 1.4, 2.0
 SMALLEST = 0.25
 SMALLEST_PX = 16

@@ -39,7 +39,7 @@ FAMILY = {"dinov2_small": SMALL, "dinov2_base": BASE, "dinov2_large": LARGE}
 
 
 def find(width: int) -> Vit | None:
-    """The size with that width, by which a checkpoint can be told."""
+    """The size with that width, by which a checkpoint can be recognised."""
     return next((vit for vit in FAMILY.values() if vit.width == width), None)
 
 

@@ -58,7 +58,7 @@ FAMILY = {
 
 
 def find(width: int, blocks: int) -> Hiera | None:
-    """The size with that width and number of blocks, by which a checkpoint can be told."""
+    """The size with that width and number of blocks, by which a checkpoint can be recognised."""
     return next((s for s in FAMILY.values() if (s.width, sum(s.blocks)) == (width, blocks)), None)
 
 

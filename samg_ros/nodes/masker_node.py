@@ -69,7 +69,7 @@ class MaskerWorker:
         self._thread.join()
 
     def check(self) -> None:
-        """:raises SamgError: masking has failed; told once."""
+        """:raises SamgError: masking has failed; raised once."""
         error, self._error = self._error, None
         if isinstance(error, SamgError):
             raise error
@@ -168,7 +168,7 @@ class MaskerNode(LifecycleNode):
     def close(self) -> None:
         """Stop masking, once the batch under way is done.
 
-        :raises SamgError: masking has failed, and nobody was told yet.
+        :raises SamgError: masking has failed, and it was not reported yet.
         """
         self._stop()
         self._check()

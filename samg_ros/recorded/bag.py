@@ -139,7 +139,7 @@ def write_bag(
 
     Headers and times of receipt are the original frame's.
 
-    :param say: told of topics that cannot be copied.
+    :param say: called with topics that cannot be copied.
     :return: the bag. :raises BagError, OutputError: the original is damaged, or the disk is full.
     """
     path = folder / "bag"

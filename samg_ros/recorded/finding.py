@@ -33,7 +33,7 @@ def find_masks(
 
     :param build: makes the masker; called only if there is a frame to mask.
     :param batch_size: frames of 640x480 at a time; of larger ones fewer.
-    :param report: told of every frame as its result is kept.
+    :param report: called with every frame as its result is kept.
     :raises SamgError: the masker cannot be built, or a result cannot be written.
     """
     worker = _Worker(results, build, report)

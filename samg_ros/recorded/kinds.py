@@ -45,7 +45,7 @@ def open_input(path: Path, topic: str = "", new_topics: tuple[str, ...] = ()) ->
 
 
 def identity(path: Path) -> str:
-    """What tells an input from another of the same name.
+    """What distinguishes an input from another of the same name.
 
     A folder of pictures is known by where it lies, since it may grow. A bag or a file is known by
     its size and its first and last MiB, wherever it lies.

@@ -100,7 +100,7 @@ class Results:
 
         :raises OutputError: the disk refuses it.
         """
-        if record != self._records.get(record.frame):  # unreadable ones are told by every run
+        if record != self._records.get(record.frame):  # unreadable ones are reported by every run
             self.unfinish()
         if mask is not None:
             write_png(self.mask_file(record.frame), mask.astype(np.uint8) * 255)

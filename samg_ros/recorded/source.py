@@ -24,8 +24,8 @@ class SourceFrame:
     """A frame, or why there is none.
 
     ``name``: the same at every reading, fit for a file name. ``rgb``: uint8 [H, W, 3], or None
-    where the frame cannot be read: then ``problem`` tells why. ``digest``: tells it from another
-    of the same name; empty where the source is known as a whole.
+    where the frame cannot be read: then ``problem`` says why. ``digest``: distinguishes it from
+    another of the same name; empty where the source is known as a whole.
     """
 
     name: str
@@ -41,7 +41,7 @@ class FrameSource(Protocol):
 
     @property
     def count(self) -> int | None:
-        """How many frames there are, unreadable ones included; None where nobody knows."""
+        """How many frames there are, unreadable ones included; None where that is not known."""
         ...
 
     def frames(self, skip: Container[str] = NOTHING) -> Iterator[SourceFrame]:

@@ -99,7 +99,7 @@ class VideoWriter:
         self._frames += 1
 
     def close(self) -> None:
-        """:raises OutputError: the file does not hold what was written: OpenCV tells no errors."""
+        """:raises OutputError: the file lacks what was written: OpenCV reports no errors."""
         if self._writer is None:
             return
         self._writer.release()

@@ -1,4 +1,4 @@
-"""What a node tells about itself: rates, latencies and counts on ``/diagnostics``."""
+"""What a node reports about itself: rates, latencies and counts on ``/diagnostics``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Figures:
         self.counts: Counter[str] = Counter()
         self.facts = dict(facts or {})
         self.warning = ""
-        self.is_error = False  # what the warning tells is one
+        self.is_error = False  # what the warning says is one
         self._log = log
         self._whole = whole
         self._lock = threading.Lock()
@@ -83,7 +83,7 @@ class Figures:
             self._log(message)
 
     def surviving(self, callback: Callable[..., Any]) -> Callable[..., None]:
-        """A callback that never ends its node: what it raises is counted and told."""
+        """A callback that never ends its node: what it raises is counted and logged."""
 
         def call(*given: Any) -> None:
             try:

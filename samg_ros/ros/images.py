@@ -67,7 +67,7 @@ def from_depth(depth: np.ndarray, header) -> Image:
 
 
 def is_same(msg: Image, before: Image) -> bool:
-    """Whether a message is the one before, sent again. A stamp alone does not tell: a simulation
+    """Whether a message is the one before, sent again. A stamp alone does not decide: a simulation
     that is started again begins with the same ones, and zero is that of cameras without."""
     stamp = to_ns(msg.header.stamp)
     return stamp != 0 and stamp == to_ns(before.header.stamp) and msg.data == before.data

@@ -81,7 +81,7 @@ class CommandOutput:
     """One kind of message.
 
     :param publisher: made on a node. :param message: of a command that shall be reached in so
-        many seconds, which only trajectories tell.
+        many seconds, which only trajectories say.
     """
 
     publisher: Callable[[Node], Any]
@@ -141,7 +141,7 @@ class JointHistory:
         self._parts: dict[tuple[str, ...], _Part] = {}
 
     def add(self, stamp_ns: int, msg: JointState) -> bool:
-        """Keep a state under a stamp. :return: whether it tells of any joint that is wanted.
+        """Keep a state under a stamp. :return: whether it has any joint that is wanted.
 
         :raises ConfigError: a joint is named twice or has no finite position, or there are too
             many joints, or messages that name ever other ones.
@@ -165,7 +165,7 @@ class JointHistory:
 
     def at(self, stamp_ns: int) -> np.ndarray | None:
         """The positions nearest to a stamp, float32 [J], rad or m; None where a joint has none
-        near enough: :meth:`missing` tells which."""
+        near enough: :meth:`missing` says which."""
         positions, distances = self._nearest(stamp_ns)
         return None if np.isinf(distances).any() else positions.astype(np.float32)
 
@@ -216,7 +216,7 @@ class JointHistory:
 class _Part:
     """The states of messages that name the same joints.
 
-    :param wanted: which of the history's joints they tell of. :param columns: and where.
+    :param wanted: which of the history's joints they have. :param columns: and where.
     """
 
     def __init__(self, wanted: list[int], columns: list[int]) -> None:

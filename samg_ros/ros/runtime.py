@@ -55,7 +55,7 @@ def _spin(make_node: Callable[[], Node], args: list[str] | None) -> None:
                 end_with(int(launcher))
             with _interruptible():
                 # Not rclpy's handlers: they would invalidate the context under a node that is
-                # still loading, or that has yet to tell a robot to stand still.
+                # still loading, or that has yet to command a robot to stand still.
                 rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
                 node = make_node()
             if node.declare_parameter(END_WITH_PARENT, False, _END_WITH_PARENT).value:
@@ -133,7 +133,7 @@ def _on_signal(number: int, frame: object) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """What takes long is broken off by a signal; callbacks come to their end, so that none
+    """What takes long is interrupted by a signal; callbacks come to their end, so that none
     leaves a message half written."""
     global _loading
     before, _loading = _loading, True

@@ -74,7 +74,7 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def digest(path: Path) -> str:
-    """What tells one file of weights from another, as a hex digest.
+    """What distinguishes one file of weights from another, as a hex digest.
 
     For safetensors it covers the tensors (names, number types, shapes, numbers), whatever their
     order and whatever the metadata say; for other files it is their sha256.
@@ -143,7 +143,7 @@ def stamp(file: Path, record: dict[str, Any]) -> None:
 
 
 def make(checkpoint: Checkpoint, source: Source | None, file: Path) -> dict[str, Any]:
-    """A record of ``file``, which came from ``source`` (``None``: nobody knows)."""
+    """A record of ``file``, which came from ``source`` (``None``: not known)."""
     return {
         "checkpoint": checkpoint.name,
         "source": source.kind if source else BY_HAND,
@@ -156,7 +156,7 @@ def make(checkpoint: Checkpoint, source: Source | None, file: Path) -> dict[str,
 
 
 def identify(checkpoint: Checkpoint, file: Path) -> dict[str, Any]:
-    """A record for a file without one: the table's digests tell which variant it is."""
+    """A record for a file without one: the table's digests say which variant it is."""
     record = make(checkpoint, None, file)
     for source in checkpoint.sources:
         if record["sha256"] == source.stored_sha256:
@@ -187,7 +187,7 @@ def path_of(checkpoint: Checkpoint) -> Path:
 class Entry:
     """What the cache holds under a checkpoint's name.
 
-    :param state: ``whole``; ``absent``; ``unrecorded`` (nothing tells what it is, such as a file
+    :param state: ``whole``; ``absent``; ``unrecorded`` (nothing says what it is, such as a file
         put there by hand); ``damaged``.
     :param problem: why it is damaged, for people.
     """

@@ -390,4 +390,4 @@ def get(name: str) -> Checkpoint:
 def check_role(name: str, role: str) -> None:
     """:raises WeightsError: no such checkpoint. :raises ConfigError: it is of the other role."""
     if get(name).role != role:
-        raise ConfigError(f"{name!r} cannot be the {role}; `samg models` tells what is")
+        raise ConfigError(f"{name!r} cannot be the {role}; `samg models` says what is")

@@ -29,7 +29,7 @@ def acquire(checkpoint: Checkpoint, work: Path, log: Log) -> tuple[Path, dict[st
 
     :param work: an empty folder in the cache, from :func:`samg_ros.weights.cache.exclusive`.
     :returns: the file in the cache and its record.
-    :raises WeightsError: no source could give it; the message tells each one's reason and what
+    :raises WeightsError: no source could give it; the message has each one's reason and what
         file to put where.
     """
     reasons = []
@@ -109,7 +109,7 @@ class WeightsFile:
     :param checkpoint: name in the table.
     :param path: the file: safetensors in transformers' names, or the official ``.pt``.
     :param source: what gave it now: ``path``, ``cache``, ``hub``, ``npm`` or ``pip``.
-    :param variant: hub repository or package it stems from; ``unknown`` if it cannot be told.
+    :param variant: hub repository or package it stems from; ``unknown`` if that is not known.
     :param feature_layer: for feature extractors, the hidden state to use (12: the last of ViT-S).
     :param notes: what is special about this variant.
     :param metadata: the whole record: sha256 of the tensors, first source, date, origin.

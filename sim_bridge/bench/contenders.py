@@ -134,7 +134,7 @@ def _named(config: MaskerConfig) -> tuple[tuple[str, str | None], tuple[str, str
 
 
 def _on_meta(name: str, role: str, size: int) -> Any:
-    """A model with shapes and no numbers: nothing is computed, and a bad size is told."""
+    """A model with shapes and no numbers: nothing is computed, and a bad size is refused."""
     factory = models.get(name)
     catalogue.check_role(name, role)
     return factory(None, size, META, torch.float32)

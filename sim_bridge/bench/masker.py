@@ -33,9 +33,7 @@ class MaskerBench:
     task: str = parameter("adroit_door", "task whose frames are masked")
     reference: str = parameter("", "reference .npz; empty takes the task's")
     batches: tuple[int, ...] = parameter((1, 4), "numbers of frames masked together")
-    perturb: str = parameter(
-        "photos", "how the task is made to look, such as none, photos, video_hard=FOLDER"
-    )
+    perturb: str = parameter("photos", "perturbation, such as none, photos, video_hard=FOLDER")
     size: int = parameter(256, "side of the camera's picture", unit="px", low=16, high=2048)
     episodes: int = parameter(2, "episodes the frames are from", low=1)
     frames: int = parameter(4, "frames of each episode at most", low=1)

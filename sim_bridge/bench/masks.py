@@ -30,9 +30,7 @@ class MasksBench:
     """Which frames are masked and scored."""
 
     tasks: tuple[str, ...] = parameter(("adroit_door",), "tasks whose reference ships")
-    perturb: str = parameter(
-        "photos", "how the tasks are made to look, such as none, photos, video_hard=FOLDER"
-    )
+    perturb: str = parameter("photos", "perturbation, such as none, photos, video_hard=FOLDER")
     size: int = parameter(256, "side of the camera's picture", unit="px", low=16, high=2048)
     episodes: int = parameter(5, "episodes of each task", low=1)
     frames: int = parameter(4, "frames of each episode at most", low=1)
@@ -180,7 +178,7 @@ def _episode(scene: Scene, act: Expert, seed: int, count: int, hide: bool) -> It
 
 # What a variant changes of the configuration that is benched.
 STEPS: dict[str, dict] = {
-    "no second look": {"zoom": False},
+    "no zoom": {"zoom": False},
     "no clicks": {"clicks": False},
     "choice as published": {"agreement": 0.0},
     "choice by predicted IoU": {"agreement": 0.0, "scale_steps": 0},

@@ -117,7 +117,7 @@ class ReferenceOrder:
 
     @torch.inference_mode()
     def _learn(self, view: View, target: Target, scale_steps: int) -> _Known:
-        """What the reference tells of one target."""
+        """What the reference says of one target."""
         encoded = self._encode(view.image)
         vectors = _vectors(encoded, target)
         points, labels, _ = self._first_points(encoded, vectors)

@@ -32,7 +32,7 @@ class SimBench:
     """How the tasks are rendered, and how often each part of the work is timed."""
 
     tasks: tuple[str, ...] = parameter((), "tasks to measure; empty takes all")
-    perturb: str = parameter("none", "how they are made to look, but for the plain comparison")
+    perturb: str = parameter("none", "perturbation, but for the plain comparison")
     size: int = parameter(84, "side of the camera's picture", unit="px", low=16, high=2048)
     shadows: bool = parameter(False, "render shadows and reflections (slow)")
     steps: int = parameter(50, "control steps, and pictures, of each part of a round", low=1)
@@ -56,7 +56,7 @@ BLOCK = 10
 
 @dataclass(frozen=True)
 class Seconds:
-    """How long something took: on the wall, and of CPU time, all threads together."""
+    """How long something took: wall-clock and CPU time, all threads together."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -84,7 +84,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Rate:
-    """How many a second, on the wall and of CPU time, which others on the machine change less."""
+    """How many a second of wall-clock time, and of CPU time, which others change less."""
 
     per_s: float
     per_cpu_s: float

@@ -15,7 +15,7 @@ class BridgeConfig:
     task: str = parameter("adroit_door", "name of the task")
     perturb: str = parameter(
         "none",
-        "how the task is made to look: none, or terms with commas between them, such as "
+        "perturbation of how the task looks: none, or terms with commas between them, such as "
         "video_hard=FOLDER,camera_pose=medium; a new value shows from the next picture on",
         runtime=True,
     )

@@ -44,7 +44,9 @@ class BridgeNode(Node):
             shadows=config.shadows,
         )
         camera = config.camera or task.spec.default_camera
-        task.camera_fovy_rad(camera)  # an unknown one is better told now than at the first reset
+        task.camera_fovy_rad(
+            camera
+        )  # an unknown one is better refused now than at the first reset
         self._session = Session(
             Scene(task, perturbation),
             camera,
@@ -140,7 +142,7 @@ class BridgeNode(Node):
 
     def _is_current(self, stamp_ns: int) -> bool:
         """Lockstep: it is for the frame that waits. Realtime: it is not for an episode before
-        this one; of a command without a stamp nobody can tell."""
+        this one; of a command without a stamp that is not known."""
         if self._config.mode == "realtime":
             return stamp_ns == 0 or stamp_ns >= self._session.began_ns
         return self._awaiting and stamp_ns == self._session.stamp_ns
@@ -209,7 +211,7 @@ class BridgeNode(Node):
             return
         now = time.monotonic()
         if self._allowed_steps == 0:
-            self._waiting_since = now  # nobody is late during a pause, however long
+            self._waiting_since = now  # nothing is late during a pause, however long
         if now - self._waiting_since > self._config.command_timeout_s:
             self._give_up_waiting(now - self._waiting_since)
         elif now - self._resent_at > self._config.resend_s:

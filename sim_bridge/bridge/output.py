@@ -118,7 +118,7 @@ def read_command(msg: JointState, spec: TaskSpec) -> JointCommand:
 
 
 def resting_command(task: Task) -> np.ndarray:
-    """What holds a robot still until it is told something: its own pose, or no speed or effort.
+    """What holds a robot still until it is commanded: its own pose, or no speed or effort.
 
     :return: float64 [A] in the units of ``spec.command_mode``.
     """

@@ -1,4 +1,4 @@
-"""How well a simulation that should go with the clock on the wall does so."""
+"""How well a simulation that should run in real time does so."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ WINDOW = 50
 ENOUGH = 10
 """Control steps before anything is said of it: a first picture takes longer than others."""
 LATE = 0.95
-"""Simulated time by time on the wall, below which a simulation is late."""
+"""Simulated time by wall-clock time, below which a simulation is late."""
 
 
 class Pace:
-    """Compares the wall's clock with the control steps taken; pauses do not count.
+    """Compares the wall clock with the control steps taken; pauses do not count.
 
     :param control_dt_s: simulated time of a control step.
     """
@@ -52,12 +52,12 @@ class Pace:
 
     @property
     def lag_s(self) -> float:
-        """How far the simulation is behind the wall's clock since the episode began, s."""
+        """How far the simulation is behind the wall clock since the episode began, s."""
         return max(0.0, self._lag_s)
 
     @property
     def factor(self) -> float:
-        """Simulated time by time on the wall, lately; 1 before the first step."""
+        """Simulated time by wall-clock time, lately; 1 before the first step."""
         return self._dt_s / self._mean_period_s() if self._periods else 1.0
 
     @property

@@ -11,7 +11,7 @@ from sim_bridge.perturbations.grammar import Perturbation
 from sim_bridge.scenes.scene import Scene
 from sim_bridge.task import JointState, StepResult
 
-# Simulated time between episodes. Longer than any step, so that whoever sees a gap like this in
+# Simulated time between episodes. Longer than any step, so that a reader of a gap like this in
 # the stamps knows that the world was set anew.
 RESET_GAP_NS = 1_000_000_000
 
@@ -112,7 +112,7 @@ class Session:
         )
 
     def perturb(self, perturbation: Perturbation) -> None:
-        """Look like this from the next picture on. :raises ImageError: see ``Scene.perturb``."""
+        """Perturb pictures from the next one on. :raises ImageError: see ``Scene.perturb``."""
         self._scene.perturb(perturbation)
 
     def close(self) -> None:

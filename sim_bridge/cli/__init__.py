@@ -1,4 +1,4 @@
-"""``samg sim``: list and preview the simulated tasks and their looks."""
+"""``samg sim``: list and preview the simulated tasks and their perturbations."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _finite(value: float) -> float | None:
 def list_tasks(tasks: Positional[tuple[str, ...]] = (), /, json: bool = False) -> None:
     """Tasks with their actions, control rate, cameras, targets and perturbations.
 
-    :param tasks: tasks to tell everything of: also joints, limits and units.
+    :param tasks: tasks to show everything of: also joints, limits and units.
     :param json: print JSON, always with everything.
     """
     from rich.console import Console
@@ -141,7 +141,7 @@ def list_tasks(tasks: Positional[tuple[str, ...]] = (), /, json: bool = False) -
             _print_task(one, console)
     else:
         console.print(_overview(facts))
-        console.print("Joints, limits, units, cameras and looks: samg sim list TASK")
+        console.print("Joints, limits, units, cameras and perturbations: samg sim list TASK")
 
 
 def look(names: Sequence[str]) -> list[TaskFacts]:
@@ -151,7 +151,7 @@ def look(names: Sequence[str]) -> list[TaskFacts]:
     from sim_bridge.task import tasks
 
     for name in names:
-        tasks.get(name)  # an unknown one is better told now than after some that are not
+        tasks.get(name)  # an unknown one is better refused now than after some that are not
     facts = []
     with Console(stderr=True).status("tasks") as status:
         for name in names or tasks.names():
@@ -190,7 +190,7 @@ def _print_task(one: TaskFacts, console: Console) -> None:
         "judged by": "success and return" if one.has_success else "return",
         "cameras": _cameras(one),
         "targets": " ".join(one.targets),
-        "looks": "\n".join(one.perturbations).replace("[", "\\["),
+        "perturbations": "\n".join(one.perturbations).replace("[", "\\["),
     }
     grid = Table(show_header=False, box=None, pad_edge=False)
     for key, value in about.items():

@@ -28,13 +28,13 @@ class PreviewOptions:
 
     all: bool = parameter(
         False,
-        "every task under every setting, as worlds.md and worlds.jpg; heeds seeds, size, videos "
+        "every task under every setting, as worlds.md and worlds.jpg; uses seeds, size, videos "
         "and out alone",
     )
     perturb: tuple[str, ...] = parameter(
         ("none",),
-        "looks to show, such as none camera_pose=hard photos,light_color=medium; a clip's folder "
-        "may be left out",
+        "perturbations to show, such as none camera_pose=hard photos,light_color=medium; the "
+        "folder of clips may be left out",
     )
     seeds: tuple[int, ...] = parameter((0,), "seeds of the episodes; --all takes the first")
     step: int = parameter(
@@ -50,7 +50,9 @@ class PreviewOptions:
     )
     shadows: bool = parameter(False, "render shadows and reflections")
     videos: str = parameter(
-        "", "folder for looks with clips that name none; empty takes scikit-image's photographs"
+        "",
+        "folder for perturbations with clips that name none; empty takes scikit-image's "
+        "photographs",
     )
     out: str = parameter(
         "", "picture to write, .png or .jpg ('preview.png'); with --all a folder ('docs')"
@@ -65,7 +67,7 @@ class PreviewOptions:
         if self.videos and not _can_be_named(self.videos):
             raise ConfigError(
                 f"the path {self.videos!r} holds a comma or ends like @7, which means something "
-                "else in a look; give the folder another name"
+                "else in a perturbation; give the folder another name"
             )
 
 
@@ -78,7 +80,7 @@ def _can_be_named(folder: str) -> bool:
 def preview(
     tasks: Positional[tuple[str, ...]] = (), /, *, options: OmitArgPrefixes[PreviewOptions]
 ) -> None:
-    """A contact sheet: each task and seed a row, each look a column of picture and true mask.
+    """A contact sheet: each task and seed a row, each perturbation a column with its true mask.
 
     :param tasks: tasks to show; with --all, all where none is named.
     """
@@ -91,7 +93,7 @@ def preview(
         _preview_all(tasks, options)
         return
     if not tasks:
-        raise ConfigError("name the tasks to preview, or --all (samg sim list tells which)")
+        raise ConfigError("name the tasks to preview, or --all (samg sim list names them)")
     out = Path(options.out or "preview.png").expanduser()
     if not cv2.haveImageWriter(str(out)):
         raise ConfigError(f"cannot write {out}: name a .png or .jpg with --out")

@@ -48,7 +48,7 @@ def draw_worlds(
     """A column for each task, a row for each setting.
 
     :param clips: folder of what the settings with clips show. :param size: side of a picture, px.
-    :param say: is told which task is drawn.
+    :param say: called with the task that is drawn.
     :return: uint8 [H, W, 3].
     """
     shown = settings()

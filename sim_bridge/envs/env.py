@@ -45,9 +45,7 @@ Observation = dict[str, np.ndarray]
 class EnvConfig:
     """What is simulated, and what is shown of it."""
 
-    perturb: str = parameter(
-        "none", "how the task is made to look, such as video_hard=FOLDER,camera_pose=medium"
-    )
+    perturb: str = parameter("none", "perturbation, such as video_hard=FOLDER,camera_pose=medium")
     size: int = parameter(84, "side of rgb and mask", unit="px", low=1, high=2048)
     masks: str = parameter("none", "what rgb shows", choices=MASKS)
     keys: tuple[str, ...] = parameter(KEYS, f"parts of an observation, of: {', '.join(KEYS)}")
@@ -139,7 +137,7 @@ class SamgEnv(gymnasium.Env[Observation, np.ndarray]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin an episode.
 
-        :param seed: of the episode; None draws one. :param options: not heeded.
+        :param seed: of the episode; None draws one. :param options: ignored.
         :raises SimulationError: bad seed. :raises ImageError: a clip cannot be read any more.
         """
         if seed is not None:
@@ -217,7 +215,7 @@ class SamgEnv(gymnasium.Env[Observation, np.ndarray]):
             return Box(0, len(spec.targets), (size, size), np.uint8)
         if key == "joints":
             return Box(-np.inf, np.inf, (len(self._joints),), np.float32)
-        # How long a state is, only a reset tells.
+        # How long a state is, only a reset shows.
         return Box(-np.inf, np.inf, self.scene.task.reset(0).state.shape, np.float64)
 
     def _info(self, result: StepResult) -> dict[str, Any]:

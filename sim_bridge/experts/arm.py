@@ -128,7 +128,7 @@ def _hover(ahead: float, aside: float, turn: np.ndarray) -> float:
     """Height above the grip, m: the lower, the better the fingers are aligned with the peg.
 
     A funnel and not a threshold, or a learner that sees a little less well than the expert would
-    stand still where half of what it was told was *up* and half *down*.
+    stand still where half of what it was commanded was *up* and half *down*.
     """
     off = max(aside - 0.008, ahead - 0.03, 0.1 * (float(np.linalg.norm(turn)) - 0.15), 0.0)
     return min(_HOVER_M, 3 * off)

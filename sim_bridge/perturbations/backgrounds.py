@@ -65,14 +65,14 @@ _PHOTOS = (
     "rocket.jpg",
 )
 _PAN_MARGIN = 1.25  # a picture covers the frame this many times over, which leaves room to pan
-_WHOLE = 0.9  # of the frames that a video's header tells, which may be estimated from its length
+_WHOLE = 0.9  # of the frames that a video's header gives, which may be estimated from its length
 _PAN_PERIOD = 120  # steps of one sweep there and back
 
 
 class MediaBackground:
     """Draws one of ``files`` at each reset: a video plays and wraps, a picture pans slowly.
 
-    :param files: pictures and videos, told apart by their suffix.
+    :param files: pictures and videos, distinguished by their suffix.
     :raises ImageError: one of them is of no kind that can be read; said now, not at the reset
         that draws it.
     """

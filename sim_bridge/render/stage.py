@@ -1,4 +1,4 @@
-"""What a picture is drawn from, between its making and its drawing: where looks are changed."""
+"""What a picture is drawn from: where a perturbation changes it, before it is drawn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COLOUR_MAP = mujoco.mjtTextureRole.mjTEXROLE_RGB
 
 
 class Edit(Protocol):
-    """A change of how things look."""
+    """One thing that a perturbation changes."""
 
     def apply(self, stage: Stage) -> None:
         """Change the scene of one picture."""

@@ -1,4 +1,4 @@
-"""Spoils perfect masks the way a segmenter does, so that a student learns to live with it.
+"""Degrades perfect masks the way a segmenter does, so that a student learns to live with it.
 
 Faults of SAM masks at 256 px (IoU about 0.9) that are modelled: ragged edges a few pixels out, a
 mask of the frame before, targets lost for a while or for good, pieces missing, pieces of the

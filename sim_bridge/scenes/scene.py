@@ -1,4 +1,4 @@
-"""A task as it is made to look: the one source of pictures for bridge, training and tests."""
+"""A task with its perturbation: the one source of pictures for bridge, training and tests."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Scene:
         return self._last
 
     def perturb(self, perturbation: Perturbation) -> None:
-        """Look like this from the next picture on, as if it had been so since the reset.
+        """Perturb every picture from the next one on, as if it had been so since the reset.
 
         :raises ImageError: a clip cannot be read any more; then everything stays as it is.
         """

@@ -1,4 +1,4 @@
-"""The pictures a policy is shown by masks that need no model: perfect, spoilt, and two controls.
+"""The pictures a policy is shown by masks that need no model: perfect, degraded, and two controls.
 
 They say what a policy is worth when masking is perfect or bad, when nothing is masked, and when
 there is nothing to see.

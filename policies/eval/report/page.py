@@ -58,7 +58,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """:raises ConfigError: none is named; one is no evaluation, has no finished episode, or has
     another's name; or two of them cannot stand in one table, see :func:`check_alike`."""
     if not folders:
-        raise ConfigError("name the folders of the evaluations that the page is to tell")
+        raise ConfigError("name the folders of the evaluations that the page is to show")
     names = [folder.resolve().name for folder in folders]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -76,7 +76,7 @@ def check_alike(runs: Sequence[Run]) -> None:
     """A policy must be one and the same checkpoint in all of a task's runs; episodes of one
     combination, masked by one and the same masker.
 
-    :raises ConfigError: they are not; the message tells the runs and what differs.
+    :raises ConfigError: they are not; the message names the runs and what differs.
     """
     seen: dict[str, tuple[object, str]] = {}
     for run in runs:

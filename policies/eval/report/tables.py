@@ -142,7 +142,7 @@ class Line:
 
     @property
     def has_success(self) -> bool:
-        """Whether the task tells success."""
+        """Whether the task reports success."""
         return [*self.by_mask.values(), *self.twins][0].success is not None
 
 

@@ -74,7 +74,7 @@ def save(state: State, out: Path) -> None:
 
 
 def save_half(state: State, out: Path) -> None:
-    """Write float32 tensors as float16, which halves the file; :func:`save` tells the errors.
+    """Write float32 tensors as float16, which halves the file; :func:`save` has the errors.
 
     Rounded to 11 bits, features and logits move by 0.2 % (relative L2 norm, measured against the
     ONNX originals), which is small against what separates an object from its background.

@@ -203,7 +203,7 @@ def test_killed_run_goes_on_and_ends_as_if_it_had_not_been(
     before = file.read_bytes()
     done = before.count(b"\n")
     assert main([*options, "--out", str(killed)]) == 0
-    assert f"going on after {done} of 3" in capsys.readouterr().out
+    assert f"resuming after {done} of 3" in capsys.readouterr().out
     assert file.read_bytes().startswith(before)
     assert main([*options, "--out", str(whole)]) == 0
     lines = sorted((whole / "episodes.jsonl").read_text().splitlines())

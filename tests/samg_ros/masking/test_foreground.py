@@ -1,4 +1,4 @@
-"""The foreground map, what clicks and choices make of it, and the second look."""
+"""The foreground map, what clicks and choices make of it, and the search in a window."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_ablations_leave_out_one_step_each():
     told = variants(config, ablate=True)
     assert next(iter(told)) == "as given" and told["as given"] == config
     assert "no clicks" not in told and len(told) == len(STEPS) + 1
-    assert not told["no second look"].zoom and not told["no second look"].clicks
+    assert not told["no zoom"].zoom and not told["no zoom"].clicks
     assert {name: getattr(told["as published"], name) for name in PAPER} == PAPER
     assert variants(config, ablate=False) == {"": config}
     with pytest.raises(ConfigError, match="leave out either"):
