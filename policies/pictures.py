@@ -19,8 +19,7 @@ from samg_ros.masking.masker import Masker
 from samg_ros.masking.result import LostFrames, MaskResult
 from samg_ros.masking.scores import iou
 from sim_bridge.perturbations.backgrounds import NoiseBackground, composite
-from sim_bridge.scenes.mask_noise import MaskNoise, MaskNoiseConfig
-from sim_bridge.scenes.views import EpisodeView, area_resize
+from sim_bridge.scenes.views import EpisodeView, MaskNoise, MaskNoiseConfig, area_resize
 
 
 class BatchPictures:

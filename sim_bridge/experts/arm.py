@@ -19,14 +19,12 @@ from sim_bridge.tasks.arm.control import (
     TCP_STEP_M,
     TCP_STEP_RAD,
     JointTargets,
-    TcpVelocities,
-    together,
-)
-from sim_bridge.tasks.arm.kinematics import (
     TcpKinematics,
+    TcpVelocities,
     limited,
     rotation_matrix,
     rotation_vector,
+    together,
 )
 from sim_bridge.tasks.arm.panda import ARM_JOINTS
 from sim_bridge.tasks.arm.scene import PEG_HALF_LENGTH, build_arm_scene

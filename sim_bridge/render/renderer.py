@@ -64,9 +64,8 @@ use_backend()
 
 import mujoco
 
-from sim_bridge.render.paints import Paints
 from sim_bridge.render.parts import Part
-from sim_bridge.render.stage import Edit, Stage
+from sim_bridge.render.stage import Edit, Paints, Stage
 
 # Near the far plane the depth buffer's rounding is this coarse.
 _FARTHEST = 0.99

@@ -19,8 +19,12 @@ from policies.training import VALIDATION_SEEDS
 from sim_bridge.experts.arm import SCRIPTED_TASKS
 from sim_bridge.experts.state import has_teacher, shipped_teacher
 from sim_bridge.task import make_task
-from sim_bridge.tasks.arm.control import TCP_STEP_M
-from sim_bridge.tasks.arm.kinematics import TcpKinematics, rotation_matrix, rotation_vector
+from sim_bridge.tasks.arm.control import (
+    TCP_STEP_M,
+    TcpKinematics,
+    rotation_matrix,
+    rotation_vector,
+)
 from sim_bridge.tasks.arm.panda import ARM_LIMITS, TCP
 from sim_bridge.tasks.arm.scene import CAMERA, build_arm_scene, look_at
 from sim_bridge.tasks.arm.state import ArmState

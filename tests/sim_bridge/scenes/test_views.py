@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from sim_bridge.scenes.mask_noise import MaskNoise, MaskNoiseConfig
+from sim_bridge.scenes.views import MaskNoise, MaskNoiseConfig
 
 CLEAN = MaskNoiseConfig(
     edge_px=0, ragged_px=0, shift_px=0, lost_episode=0, lost_start=0, blank=0, stale=0, patches=0
