@@ -257,6 +257,28 @@ def test_a_command_of_a_page_exists_with_its_flags(
             assert re.search(rf"{re.escape(flag)}\b(?!-)", text), f"{command} has no {flag}"
 
 
+# Of other programs.
+FOREIGN = ("--ros-args", "--params-file", "--show-args", "--help")
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_every_flag_that_a_page_names_exists(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    known = "\n".join(help_of(command) for command in every_command())
+    for inline in INLINE.findall(FENCED.sub("", WRITTEN[page])):
+        for flag in re.findall(r"(?<![\w-])--[a-z][\w.-]*", inline):
+            is_known = flag in FOREIGN or re.search(rf"{re.escape(flag)}(?![\w-])", known)
+            assert is_known, f"no command has {flag}"
+
+
+def every_command() -> list[tuple[str, ...]]:
+    """Commands, and the verbs of those that have some."""
+    commands = [(name,) for name in found(COMMANDS)]
+    verbs = [(name, verb) for name in found(COMMANDS) for verb in found(f"samg.{name}")]
+    trainings = [("train", kind) for kind in ("teacher", "student", "drqv2")]
+    return [*commands, *verbs, *trainings, ("eval", "report")]
+
+
 def _check_ros_arguments(node: tuple[str, ...], words: list[str]) -> None:
     """What ``-p`` sets is a parameter of the node."""
     known = [parameter.name for name in node for parameter in declared(name)]
