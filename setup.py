@@ -134,6 +134,7 @@ setup(
         "tyro",
         "rich",
         "PyYAML",
+        "pillow",  # reads the sizes that pictures claim
     ],
     extras_require=EXTRAS,
     zip_safe=False,

@@ -7,8 +7,10 @@ from a bag.
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
@@ -36,6 +38,9 @@ class Encoding:
     channels: int
     to_rgb: int | None
 
+
+MOST_PIXELS = 64_000_000
+"""Of a picture in a file or a compressed message; 192 MB once it is decoded."""
 
 ENCODINGS: dict[str, Encoding] = {
     "rgb8": Encoding("u1", 3, None),
@@ -148,8 +153,34 @@ def decode_unchanged(data: bytes) -> np.ndarray:
     return _decoded(data, cv2.IMREAD_UNCHANGED)
 
 
+def size_of(source: bytes | Path) -> tuple[int, int] | None:
+    """(width, height) that a picture's header tells; None where its format is not known.
+
+    Nothing is decoded, so that a picture that is too large costs nothing.
+    """
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None  # our own limit is told in our own words
+    try:
+        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
+            return image.size
+    except Exception:  # of whatever reads that format's header
+        return None
+
+
+def check_size(source: bytes | Path) -> None:
+    """:raises ImageError: a picture of more than :data:`MOST_PIXELS`, by its header."""
+    size = size_of(source)
+    if size is not None and size[0] * size[1] > MOST_PIXELS:
+        raise ImageError(
+            f"the picture has {size[0]}x{size[1]} pixels; at most {MOST_PIXELS:,} are read: make "
+            "it smaller"
+        )
+
+
 def _decoded(data: bytes, flags: int) -> np.ndarray:
     content = np.frombuffer(data, np.uint8)
+    check_size(bytes(data))
     try:
         pixels = cv2.imdecode(content, flags) if content.size else None
     except cv2.error as error:

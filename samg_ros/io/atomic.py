@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samg_ros.errors import ConfigError, SamgError
+from samg_ros.errors import ConfigError, SamgError, quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,3 +93,26 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def typed_path(text: str) -> Path:
+    """A path as somebody has typed it, with ``~`` for a home.
+
+    :raises ConfigError: it cannot be one.
+    """
+    try:
+        if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ValueError("it holds characters that no file's name has")
+        path = Path(text).expanduser()
+        path.exists()  # too long a name is told here
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{quoted(text)} is no path: {quoted(error)}") from error
+    return path
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; also where the disk refuses to tell."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

@@ -12,15 +12,15 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal, NamedTuple
 
-from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection, Qos
 from rosbags.interfaces.typing import Typesdict
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, ReaderError, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from samg_ros.errors import BagError
+from samg_ros.errors import BagError, quoted
 
 
 def open_reader(path: Path) -> AnyReader:
@@ -33,10 +33,12 @@ def open_reader(path: Path) -> AnyReader:
         if not reader.is2:
             raise BagError(f"{path} is a bag of ROS 1; convert it with `rosbags-convert` first")
         reader.open()
-    except (AnyReaderError, ReaderError, OSError, ValueError) as error:
+    except BagError:
+        raise
+    except Exception as error:  # rosbags and what it uses raise many kinds on damaged files
         raise BagError(
-            f"cannot read the bag {path}: {error} (a recording that was cut off needs "
-            "`ros2 bag reindex` or `mcap recover`)"
+            f"cannot read the bag {path}: {type(error).__name__}: {quoted(error, 160)} "
+            "(a recording that was cut off needs `ros2 bag reindex` or `mcap recover`)"
         ) from error
     return reader
 
@@ -55,7 +57,7 @@ def messages(
         except StopIteration:
             return
         except Exception as error:  # of whatever decompresses or reads its storage
-            raise BagError(f"the bag {path} is damaged: {error}") from error
+            raise BagError(f"the bag {path} is damaged: {quoted(error, 160)}") from error
         yield message
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,26 +10,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from samg_ros.errors import ImageError, InvalidReferenceError
+from samg_ros.errors import ImageError, InvalidReferenceError, quoted
 from samg_ros.images import check_rgb
+from samg_ros.io.arrays import read_arrays
 from samg_ros.io.atomic import replacing
 from samg_ros.masking.config import PART_POINTS
 
 FORMAT_VERSION = 1
-# What numpy, zipfile and json raise on damaged or foreign files.
-UNREADABLE = (
-    AttributeError,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+LONGEST_NAME = 64
+MOST_VIEWS = 256
+MOST_PIXELS = 64_000_000
+"""Of a view's picture."""
 _NO_POINTS = np.zeros((0, 2), np.float32)
 
 
@@ -64,11 +52,13 @@ class View:
             check_rgb(self.image, "the reference image")
         except ImageError as error:
             raise InvalidReferenceError(str(error)) from None
+        if self.image.shape[0] * self.image.shape[1] > MOST_PIXELS:
+            raise InvalidReferenceError(f"a reference image has at most {MOST_PIXELS:,} pixels")
         if not self.targets:
             raise InvalidReferenceError("a reference needs at least one target with a mask")
         names = [target.name for target in self.targets]
         if len(set(names)) < len(names):
-            raise InvalidReferenceError(f"target names must differ; they are {names}")
+            raise InvalidReferenceError(f"target names must differ; they are {quoted(names)}")
         for target in self.targets:
             _check(target, self.image.shape[:2])
 
@@ -170,21 +160,27 @@ class Reference:
         shipped = shipped_reference(str(path))
         path = shipped if shipped.is_file() and not Path(path).exists() else path
         try:
-            with np.load(path, allow_pickle=False) as file:
-                header = json.loads(str(file["header"]))
-                if header["format"] != FORMAT_VERSION:
-                    raise InvalidReferenceError(
-                        f"{path} has reference format {header['format']}; this version reads "
-                        f"{FORMAT_VERSION}. Make it anew with `samg reference`"
-                    )
-                about = header["about"]
-                views = tuple(_read_view(file, v, n) for v, n in enumerate(header["names"]))
+            arrays = read_arrays(Path(path))
+            header = json.loads(str(arrays["header"]))
+            if header["format"] != FORMAT_VERSION:
+                raise InvalidReferenceError(
+                    f"{path} has reference format {str(header['format'])[:20]}; this version "
+                    f"reads {FORMAT_VERSION}. Make it anew with `samg reference`"
+                )
+            about, names = header["about"], header["names"]
+            if not isinstance(about, dict) or not 0 < len(names) <= MOST_VIEWS:
+                raise InvalidReferenceError(f"{path}: 1 to {MOST_VIEWS} views are possible")
+            views = tuple(_read_view(arrays, v, n) for v, n in enumerate(names))
         except FileNotFoundError as error:
             raise InvalidReferenceError(
                 f"no reference at {path}; make one with `samg reference`"
             ) from error
-        except UNREADABLE as error:
-            raise InvalidReferenceError(f"{path} is not a readable reference: {error}") from error
+        except InvalidReferenceError:
+            raise
+        except Exception as error:  # the file's content is anybody's
+            raise InvalidReferenceError(
+                f"{path} is not a readable reference: {quoted(error, 160)}"
+            ) from error
         return cls(views, about)
 
 
@@ -211,7 +207,7 @@ def find_reference(name: str) -> Path:
     )
 
 
-def _read_view(file, v: int, names: list[str]) -> View:
+def _read_view(file: Mapping[str, np.ndarray], v: int, names: list[str]) -> View:
     image = file[f"image_{v}"]
     targets = tuple(
         Target(
@@ -226,6 +222,11 @@ def _read_view(file, v: int, names: list[str]) -> View:
 
 def _check(target: Target, size: tuple[int, ...]) -> None:
     name = target.name
+    if not (isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable()):
+        raise InvalidReferenceError(
+            f"a target cannot be called {quoted(name, 40)}: names are printable text of at most "
+            f"{LONGEST_NAME} characters"
+        )
     if target.mask.shape != size or target.mask.dtype != np.bool_:
         raise InvalidReferenceError(
             f"the mask of target {name!r} is {target.mask.dtype} {target.mask.shape}; "
@@ -233,6 +234,10 @@ def _check(target: Target, size: tuple[int, ...]) -> None:
         )
     if not target.mask.any():
         raise InvalidReferenceError(f"the mask of target {name!r} is empty: nothing to look for")
+    if target.points.dtype.kind not in "fiu":
+        raise InvalidReferenceError(
+            f"the points of target {name!r} are {target.points.dtype}, not real numbers"
+        )
     if target.points.ndim != 2 or target.points.shape[1:] != (2,):
         raise InvalidReferenceError(f"the points of target {name!r} must be [P, 2], (x, y)")
     if not np.isfinite(target.points).all():

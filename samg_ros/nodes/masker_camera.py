@@ -62,12 +62,12 @@ class MaskerCamera:
         self._queue, self._pairs = queue, Pairs[Image]()
         self._asked = self._answer = None
         node, camera = self._node, self._prefix
-        self._inputs = [
-            node.create_subscription(Image, f"{camera}image", self._on_image, qos.CAMERA_IN)
-        ]
+        on_image = self._figures.surviving(self._on_image)
+        on_mask = self._figures.surviving(self._on_mask)
+        self._inputs = [node.create_subscription(Image, f"{camera}image", on_image, qos.CAMERA_IN)]
         if self._has_mask_topic:
             self._inputs.append(
-                node.create_subscription(Image, f"{camera}mask_in", self._on_mask, qos.CAMERA_IN)
+                node.create_subscription(Image, f"{camera}mask_in", on_mask, qos.CAMERA_IN)
             )
 
     def ignore(self) -> None:

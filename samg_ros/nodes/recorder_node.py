@@ -125,7 +125,7 @@ class RecorderNode(Node):
         self._topics[topic] = self.create_subscription(
             find_message_class(msgtype),
             topic,
-            lambda data: self._on_message(topic, data),
+            self._monitor.surviving(lambda data: self._on_message(topic, data)),
             matching_qos(publishers),
             raw=True,
             event_callbacks=SubscriptionEventCallbacks(

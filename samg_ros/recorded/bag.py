@@ -18,7 +18,7 @@ from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from samg_ros import images
-from samg_ros.errors import BagError, ConfigError, ImageError
+from samg_ros.errors import BagError, ConfigError, ImageError, quoted
 from samg_ros.io.atomic import replacing
 from samg_ros.io.bags import BagWriter, messages, open_reader
 from samg_ros.recorded.results import Replay
@@ -37,7 +37,7 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
     try:
         yield reader
     except (AnyReaderError, ReaderError) as error:
-        raise BagError(f"the bag {path} is damaged: {error}") from error
+        raise BagError(f"the bag {path} is damaged: {quoted(error, 160)}") from error
     finally:
         reader.close()
 
@@ -81,8 +81,11 @@ def decoded(bag: AnyReader, connection: Connection, data: bytes, name: str) -> S
         if connection.msgtype == COMPRESSED:
             return SourceFrame(name, images.decode(message.data))  # type: ignore[attr-defined]
         return SourceFrame(name, images.to_rgb(message))  # type: ignore[arg-type]
-    except (ImageError, AnyReaderError) as error:
-        return SourceFrame(name, None, f"message {int(name)} of {connection.topic}: {error}")
+    except ImageError as error:
+        problem = str(error)
+    except Exception as error:  # rosbags raises many kinds on damaged messages
+        problem = f"the message is damaged: {type(error).__name__}: {quoted(error)}"
+    return SourceFrame(name, None, f"message {int(name)} of {connection.topic}: {problem}")
 
 
 def _choose(path: Path, topic: str, known: list[str]) -> str:

@@ -14,7 +14,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
-from samg_ros.errors import ConfigError, SamgError, SimulationError
+from samg_ros.errors import ConfigError, SamgError, SimulationError, quoted
 from samg_ros.ros import qos
 from samg_ros.ros.diagnostics import Monitor
 from samg_ros.ros.parameters import declare
@@ -76,7 +76,8 @@ class BridgeNode(Node):
         self._session.close()
 
     def _make_inputs(self) -> None:
-        self.create_subscription(JointState, "joint_command", self._on_command, qos.COMMAND)
+        on_command = self._monitor.surviving(self._on_command)
+        self.create_subscription(JointState, "joint_command", on_command, qos.COMMAND)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self.create_service(SetBool, "~/pause", self._on_pause)
         self.create_service(Trigger, "~/step", self._on_step)
@@ -96,6 +97,9 @@ class BridgeNode(Node):
                 self._session.perturb(make_perturbation(values["perturb"], self._config.task))
             except SamgError as error:
                 return SetParametersResult(successful=False, reason=str(error))
+            except Exception as error:  # a value that somebody typed ends no simulation
+                reason = f"{type(error).__name__}: {quoted(error)}"
+                return SetParametersResult(successful=False, reason=reason)
         self._next_seed = values.get("seed", self._next_seed)
         return SetParametersResult(successful=True)
 

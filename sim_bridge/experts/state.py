@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from samg_ros.errors import CheckpointError, ConfigError
+from samg_ros.io.arrays import UnreadableArraysError, read_arrays
 from samg_ros.io.checkpoint import (
     Checkpoint,
     TrainingRecord,
@@ -112,10 +112,6 @@ class Normalizer:
         return normal.astype(np.float32)
 
 
-# The last two: an array alone, .npy, is no context manager.
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError)
-
-
 class Teacher(Protocol):
     """Knows what to do from the task's full state."""
 
@@ -137,9 +133,8 @@ class ExpertTeacher:
 
     def __init__(self, path: Path) -> None:
         try:
-            with np.load(path) as file:
-                self._arrays = {key: file[key] for key in self.KEYS}
-        except (*_UNREADABLE, BadZipFile) as error:
+            self._arrays = read_arrays(path, self.KEYS)
+        except (OSError, UnreadableArraysError) as error:
             raise CheckpointError(f"{path}: not an expert file ({error})") from error
 
     def label(self, state: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from samg_ros.errors import ConfigError, ImageError
+from samg_ros.images import check_size, size_of
 from sim_bridge.perturbations.textures import SIZE, random_texture, smooth_field
 
 
@@ -66,6 +67,8 @@ _PHOTOS = (
 )
 _PAN_MARGIN = 1.25  # a picture covers the frame this many times over, which leaves room to pan
 _WHOLE = 0.9  # of the frames that a video's header gives, which may be estimated from its length
+_LEAST_SIDE = 8  # px
+_LONGEST_SHAPE = 16  # else it would be scaled to gigabytes before it covers a frame
 _PAN_PERIOD = 120  # steps of one sweep there and back
 
 
@@ -118,7 +121,11 @@ def folder(path: Path) -> MediaBackground:
 
     :raises ConfigError: there are none. :raises ImageError: one of them cannot be read.
     """
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in _PICTURES | _VIDEOS)
+    try:
+        found = sorted(path.iterdir())
+    except OSError as error:
+        raise ConfigError(f"the folder {path} cannot be read: {error.strerror}") from error
+    files = [file for file in found if file.suffix.lower() in _PICTURES | _VIDEOS]
     if not files:
         suffixes = " ".join(sorted(_PICTURES | _VIDEOS))
         raise ConfigError(f"no pictures or videos in folder {path} ({suffixes})")
@@ -133,8 +140,16 @@ def _check(file: Path) -> None:
     """:raises ImageError: not a picture or video that OpenCV can read."""
     if _is_video(file):
         _Video(file)
-    elif not cv2.haveImageReader(str(file)):
+        return
+    size = size_of(file)
+    if size is None or not cv2.haveImageReader(str(file)):
         raise ImageError(_unreadable("picture", file))
+    check_size(file)
+    if min(size) < _LEAST_SIDE or max(size) > _LONGEST_SHAPE * min(size):
+        raise ImageError(
+            f"the background picture {file} is {size[0]}x{size[1]}: it needs {_LEAST_SIDE} pixels "
+            f"a side, and one side at most {_LONGEST_SHAPE} times the other"
+        )
 
 
 def _unreadable(kind: str, file: Path) -> str:
@@ -145,6 +160,7 @@ class _Picture:
     """A still seen through a window that swings about its middle."""
 
     def __init__(self, file: Path, phase: np.ndarray) -> None:
+        check_size(file)
         bgr = cv2.imread(str(file), cv2.IMREAD_COLOR)
         if bgr is None:
             raise ImageError(_unreadable("picture", file))

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from samg_ros.errors import ConfigError, ImageError
+from samg_ros.io.atomic import typed_path
 from sim_bridge.perturbations.grammar import Kind, perturbations
 from sim_bridge.perturbations.material import paint
 from sim_bridge.render.parts import TaskParts
@@ -186,7 +187,7 @@ def _bytes(colour: np.ndarray) -> np.ndarray:
 
 def _make(name: str, argument: str, parts: TaskParts) -> SceneColors:
     if argument:
-        return SceneColors(load(Path(argument).expanduser(), name), parts)
+        return SceneColors(load(typed_path(argument), name), parts)
     return SceneColors(draw(_SPREAD[name]), parts)
 
 

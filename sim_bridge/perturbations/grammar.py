@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from samg_ros.errors import ConfigError
+from samg_ros.errors import ConfigError, quoted
 from samg_ros.registry import Registry
 from sim_bridge.perturbations.backgrounds import Background
 from sim_bridge.render.parts import TaskParts, parts_of
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 INTENSITIES = ("easy", "medium", "hard")
 
-_TERM = re.compile(r"(?P<name>\w+)(=(?P<argument>.+?))?(@(?P<seed>\d+))?")
+_TERM = re.compile(r"(?P<name>\w+)(=(?P<argument>.+?))?(@(?P<seed>[0-9]{1,10}))?", re.ASCII)
+LONGEST_TEXT = 4096
 _GREATEST_SEED = 2**32 - 1
 _NO_PARTS = TaskParts()
 
@@ -161,6 +162,8 @@ def parse(text: str) -> tuple[Term, ...]:
 
     :raises ConfigError: it cannot be read, or names something unknown or twice.
     """
+    if len(text) > LONGEST_TEXT:
+        raise ConfigError(f"a perturbation has at most {LONGEST_TEXT} characters: {quoted(text)}")
     pieces = [piece.strip() for piece in text.split(",")]
     if pieces in ([""], ["none"]):
         return ()
@@ -168,7 +171,7 @@ def parse(text: str) -> tuple[Term, ...]:
     names = [term.name for term in terms]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise ConfigError(f"perturbation {twice[0]!r} is given twice in {text!r}")
+        raise ConfigError(f"perturbation {twice[0]!r} is given twice in {quoted(text)}")
     return terms
 
 
@@ -208,8 +211,8 @@ def _parse_term(piece: str) -> Term:
     match = _TERM.fullmatch(piece)
     if not match or piece == "none":
         raise ConfigError(
-            f"cannot read {piece!r} as a perturbation: terms are name[=argument][@seed] with "
-            "commas between them, 'none' stands alone, and a folder of clips is written "
+            f"cannot read {quoted(piece)} as a perturbation: terms are name[=argument][@seed] "
+            "with commas between them, 'none' stands alone, and a folder of clips is written "
             "video_hard=FOLDER"
         )
     kind = perturbations.get(match["name"])

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-from samg_ros.errors import ConfigError
+from samg_ros.errors import ConfigError, quoted
+from samg_ros.io.atomic import is_folder, typed_path
 from sim_bridge.perturbations.grammar import Backdrop, Kind, perturbations
 from sim_bridge.render.parts import TaskParts
 
@@ -30,9 +30,9 @@ def _noise(argument: str, parts: TaskParts) -> Backdrop:
 def _video(name: str, argument: str, parts: TaskParts) -> Backdrop:
     from sim_bridge.perturbations.backgrounds import folder
 
-    path = Path(argument).expanduser()
-    if not argument or not path.is_dir():
-        given = f"no folder {argument!r}" if argument else "no folder is given"
+    path = typed_path(argument)
+    if not argument or not is_folder(path):
+        given = f"no folder {quoted(argument)}" if argument else "no folder is given"
         raise ConfigError(
             f"perturbation {name!r}: {given}; write {name}=FOLDER, a folder of videos or pictures"
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from image_fixtures import (  # noqa: F401 - no_distribution is a fixture
     random_pixels,
 )
 
+import samg_ros.images
 from samg_ros.errors import ImageError
 
 Header: Any = pytest.importorskip("std_msgs.msg", reason=NO_ROS).Header
@@ -153,3 +156,18 @@ class TestToMessages:
     def test_any_value_but_zero_is_on_the_mask_and_padding_is_not(self):
         msg = message("mono8", np.array([[[0], [1]], [[255], [0]]], np.uint8), padding=3)
         assert images.to_mask(msg).tolist() == [[False, True], [True, False]]
+
+
+def claiming(width: int, height: int) -> bytes:
+    """A PNG's first bytes, which say how large it is."""
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", crc32(chunk))
+
+
+def test_a_picture_that_claims_too_much_is_refused_by_its_header() -> None:
+    for decoding in (samg_ros.images.decode, samg_ros.images.decode_unchanged):
+        with pytest.raises(ImageError, match="30000x30000 pixels; at most 64,000,000"):
+            decoding(claiming(30_000, 30_000))
+    assert samg_ros.images.size_of(claiming(12, 7)) == (12, 7)
+    assert samg_ros.images.size_of(b"no picture") is None

@@ -266,3 +266,24 @@ class TestPartPoints:
         mask[70:90, 30:60] = True
         mask[5:70, 45:47] = True
         assert (part_points(mask, 3)[:, 1] < 60).any()
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "a\0b", "\x1b[31mred", "two\nlines", "\ud800", 7])
+def test_names_are_printable_text(name: object) -> None:
+    rgb, mask = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), bool)
+    with pytest.raises(InvalidReferenceError, match="a target cannot be called") as caught:
+        Reference.from_masks(rgb, {name: mask})  # type: ignore[dict-item]
+    assert len(str(caught.value)) < 200 and str(caught.value).isprintable()
+
+
+def test_points_are_real_numbers() -> None:
+    target = Target("cup", np.ones((8, 8), bool), np.array([[1 + 2j, 3]]))
+    with pytest.raises(InvalidReferenceError, match="complex128, not real numbers"):
+        View(np.zeros((8, 8, 3), np.uint8), (target,))
+
+
+def test_a_header_that_is_deep_is_no_reference(tmp_path: Path) -> None:
+    path = tmp_path / "deep.npz"
+    np.savez_compressed(path, header=np.array("[" * 100_000))
+    with pytest.raises(InvalidReferenceError, match="not a readable reference"):
+        Reference.load(path)
