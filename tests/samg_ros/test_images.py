@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from typing import Any
-from zlib import crc32
+from zlib import compress, crc32
 
 import numpy as np
 import pytest
@@ -159,10 +159,13 @@ class TestToMessages:
 
 
 def claiming(width: int, height: int) -> bytes:
-    """A PNG's first bytes, which say how large it is."""
+    """A PNG that says how large it is, with hardly any data behind it."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    chunk = b"IHDR" + header
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", compress(b"\0" * 99))
 
 
 def test_a_picture_that_claims_too_much_is_refused_by_its_header() -> None:
