@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -159,9 +159,6 @@ class StackDriver:
             self._stacks[place] = torch.cat([before[3:], picture])
         actions = self._act(torch.stack([self._stacks[place] for place in places])).cpu().numpy()
         return in_places(len(observations["rgb"]), dict(zip(places, actions, strict=True)))
-
-
-T = TypeVar("T")
 
 
 def in_places(count: int, actions: dict[int, np.ndarray]) -> np.ndarray:
