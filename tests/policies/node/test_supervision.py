@@ -151,7 +151,13 @@ def test_a_heartbeat_that_stops_holds(tmp_path: Path, spec: TaskSpec) -> None:
             robot.send(robot.later())
             return bool(robot.commands)
 
-        robot.probe.wait_for(beat, "a command")
+        def acts() -> bool:
+            """It also said so: what it said before the first heartbeat must not be taken for
+            what it says after the last."""
+            status = robot.probe.statuses.get("policy")
+            return beat() and status is not None and "heartbeat" not in status.message
+
+        robot.probe.wait_for(acts, "a command")
         status_says(robot, "holding: no heartbeat for 2 s")
         send_in_vain(robot)
         held = list(robot.commands[-1].position)
