@@ -1,4 +1,4 @@
-"""How the arm is told what to do: joint position targets, or velocities of its gripper.
+"""How the arm is commanded: joint position targets, or velocities of its gripper.
 
 The latter need the gripper's kinematics, which are here too.
 """
