@@ -53,7 +53,7 @@ def student_command(defaults: StudentConfig) -> Command:
         :param task: name of a task, for example adroit_door.
         :param recipe: the kind of task that the other options' defaults are for.
         """
-        from policies.student.train import train_student
+        from policies.student.dagger import train_student
 
         with progress(f"student {task}", config.iterations) as report:
             path = train_student(task, config, report)

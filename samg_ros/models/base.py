@@ -130,7 +130,7 @@ models: Registry = Registry(
     (
         "samg_ros.models.sam2",
         "samg_ros.models.sam_vit",
-        "samg_ros.models.mobile_sam",
+        "samg_ros.models.sam_vit",
         "samg_ros.models.efficientvit_sam",
         "samg_ros.models.dinov2",
     ),

@@ -1,4 +1,4 @@
-"""SAM's original image encoders, ViT-B, ViT-L and ViT-H (arXiv 2304.02643)."""
+"""SAM with ViTs as image encoders: B, L, H (arXiv 2304.02643), MobileSAM's TinyViT (2306.14289)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from samg_ros.models.base import models
-from samg_ros.models.loading import Sizes, build
+from samg_ros.models.loading import Sizes, build, kornia_model
 from samg_ros.models.sam import CHANNELS, SamNetwork, SamSegmenter, modeling
 
 PATCH = 16
@@ -77,3 +77,31 @@ def _segmenter(
 
 for _name in FAMILY:
     models.register(_name)(partial(_segmenter, _name))
+
+
+TINY_STRIDE = 16
+TINY_SIZES = Sizes(native=1024, step=TINY_STRIDE, smallest=128)
+CLASSIFIER = (r"^image_encoder\.(norm_head|head)\.",)
+
+
+def tiny_vit(input_size: int) -> nn.Module:
+    """float [B, 3, S, S] to float [B, 256, S / 16, S / 16], S = ``input_size``."""
+    # On the CPU even for a network without numbers: it computes its tables of distances.
+    with torch.device("cpu"):
+        encoder: nn.Module = kornia_model("tiny_vit").TinyViT.from_config(
+            "5m", img_size=input_size, mobile_sam=True
+        )
+    del encoder.norm_head, encoder.head
+    return encoder
+
+
+@models.register("mobile_sam")
+def mobile_sam(
+    path: Path | None, input_size: int, device: torch.device, dtype: torch.dtype
+) -> SamSegmenter:
+    """MobileSAM; random weights where ``path`` is None."""
+    size = TINY_SIZES.choose("mobile_sam", input_size)
+    network = build(
+        lambda: SamNetwork(tiny_vit(size), size // TINY_STRIDE), path, device, CLASSIFIER
+    )
+    return SamSegmenter(network, size, device, dtype)

@@ -12,8 +12,8 @@ from policies.base import Observation
 from policies.networks import StudentNet, StudentNetConfig
 from policies.preprocessing import StudentPreprocessing
 from policies.student.config import StudentConfig
+from policies.student.dagger import train_student
 from policies.student.policy import JointOffsets, StudentPolicy
-from policies.student.train import train_student
 from samg_ros.errors import CheckpointError, ConfigError
 from samg_ros.io.checkpoint import TrainingRecord
 from samg_ros.robot import PolicySpec

@@ -132,7 +132,7 @@ def test_a_camera_smaller_than_the_network_s_picture_is_refused() -> None:
 def test_a_recipe_gives_defaults_that_options_override(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[StudentConfig] = []
     monkeypatch.setattr(
-        "policies.student.train.train_student", lambda task, config, report: given.append(config)
+        "policies.student.dagger.train_student", lambda task, config, report: given.append(config)
     )
     for options in ([], ["--recipe", "dm_control"], ["--recipe=dm_control", "--no-motion"]):
         assert train.main(["student", "walker_walk", *options]) == 0

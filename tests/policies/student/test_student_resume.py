@@ -10,9 +10,8 @@ import pytest
 from training_fixtures import BLOCK, kill, student_config, toys
 
 from policies.student.config import StudentConfig
-from policies.student.dagger import KIND
+from policies.student.dagger import KIND, train_student
 from policies.student.policy import StudentPolicy
-from policies.student.train import train_student
 from policies.training.run import load_state, resumed
 from samg_ros.cli import main
 from samg_ros.errors import CheckpointError, ConfigError
@@ -37,7 +36,7 @@ def report(done, line):
 
 report.done = 0
 with toys():
-    import policies.student.train as train
+    import policies.student.dagger as train
     train.make = lambda _, **options: toy_env(Mortal, **options)
     train.train_student(BLOCK, student_config(Path(sys.argv[1])), report)
 """
@@ -150,7 +149,7 @@ def test_an_option_that_is_given_is_told_from_one_that_is_not(
     assert "updates is 3 there, not 400" in " ".join(capsys.readouterr().err.split())
     told: list[StudentConfig] = []
     monkeypatch.setattr(
-        "policies.student.train.train_student", lambda _, given, __: told.append(given) or folder
+        "policies.student.dagger.train_student", lambda _, given, __: told.append(given) or folder
     )
     main(["train", "student", TASK, "--recipe", "dm_control", f"--resume={folder}"])
     assert told == [resumed(StudentConfig, folder)]

@@ -11,7 +11,7 @@ import torch
 from kinds import quick
 
 from samg_ros.errors import ConfigError, WeightsError
-from samg_ros.models import mobile_sam, sam, sam_vit
+from samg_ros.models import sam, sam_vit
 from samg_ros.models.base import Embedding, Prompts, models
 from samg_ros.models.loading import scaled_size
 from samg_ros.models.sam import SamSegmenter
@@ -198,7 +198,7 @@ def test_a_missing_library_is_named(monkeypatch):
     for name in ("kornia.models.tiny_vit", "kornia.contrib.models.tiny_vit"):
         monkeypatch.setitem(sys.modules, name, None)  # importing it raises
     with pytest.raises(ConfigError, match=r"pip install 'samg_ros\[models\]'"):
-        mobile_sam.mobile_sam(None, 0, META, torch.float32)
+        sam_vit.mobile_sam(None, 0, META, torch.float32)
 
 
 def test_the_official_mobile_sam_does_as_its_own_code_does():
@@ -206,7 +206,7 @@ def test_the_official_mobile_sam_does_as_its_own_code_does():
         path = resolve("mobile_sam", log=lambda line: None).path
     except WeightsError as error:
         pytest.skip(f"the checkpoint cannot be had here: {error}")
-    model = mobile_sam.mobile_sam(path, 0, CPU, torch.float32)
+    model = sam_vit.mobile_sam(path, 0, CPU, torch.float32)
     picture = scene()
     point = torch.tensor([[[[0.4, 0.55]]]])
     labels = torch.ones(1, 1, 1, dtype=torch.int)
