@@ -1,4 +1,4 @@
-"""SAM with ViTs as image encoders: B, L, H (arXiv 2304.02643), MobileSAM's TinyViT (2306.14289)."""
+"""SAM with ViT encoders: B, L, H (arXiv 2304.02643), and MobileSAM's TinyViT (2306.14289)."""
 
 from __future__ import annotations
 
