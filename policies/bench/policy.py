@@ -156,7 +156,7 @@ def measure_node(name: str, source: str, spec: PolicySpec, bench: PolicyBench) -
     from policies.pipeline.processes import Processes
     from samg_ros.ros.environment import dds_environment, free_domain_id, isolated_environment
 
-    os.environ.update(dds_environment() | isolated_environment(free_domain_id()))
+    os.environ.update(dds_environment(local=True) | isolated_environment(free_domain_id()))
     arguments = ["--ros-args", "-p", f"task:={spec.task}", "-p", f"policy:={source}"]
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:

@@ -140,7 +140,7 @@ def _record(
         device=masker.device,
     )
     place.mkdir(parents=True)
-    os.environ.update(dds_environment() | isolated_environment(free_domain_id()))
+    os.environ.update(dds_environment(local=True) | isolated_environment(free_domain_id()))
     more = _more(prepared, masker, cell)
     with Processes(place / "logs", dict(os.environ)) as processes:
         for name, (module, arguments) in nodes(demo, place).items():

@@ -53,7 +53,7 @@ def run_pipeline(config: DemoConfig, folder: Path, console: Console) -> dict[str
     from samg_ros.ros.environment import dds_environment, free_domain_id, isolated_environment
 
     # This process talks to the nodes, so it needs the same domain and transport.
-    os.environ.update(dds_environment() | isolated_environment(free_domain_id()))
+    os.environ.update(dds_environment(local=True) | isolated_environment(free_domain_id()))
     with Processes(folder / "logs", dict(os.environ)) as processes:
         for name, (module, arguments) in nodes(config, folder).items():
             processes.start(name, module, arguments)

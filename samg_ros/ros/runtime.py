@@ -20,7 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from samg_ros.errors import SamgError
-from samg_ros.ros.environment import END_WITH
+from samg_ros.ros.environment import END_WITH, clear_shared_memory
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 END_WITH_PARENT = "end_with_parent"
@@ -53,6 +53,7 @@ def _spin(make_node: Callable[[], Node], args: list[str] | None) -> None:
         with _signalled() as ended:
             if launcher := os.environ.get(END_WITH, "").strip():
                 end_with(int(launcher))
+            clear_shared_memory()  # of nodes that were killed
             with _interruptible():
                 # Not rclpy's handlers: they would invalidate the context under a node that is
                 # still loading, or that has yet to command a robot to stand still.

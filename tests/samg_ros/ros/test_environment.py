@@ -1,9 +1,12 @@
 """The environment that DDS gets, and domains that do not clash."""
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -12,6 +15,8 @@ from samg_ros.ros import environment
 from samg_ros.ros.environment import (
     NEW_NAME,
     OLD_NAME,
+    YOUNG_S,
+    clear_shared_memory,
     dds_environment,
     fastdds_profile,
     free_domain_id,
@@ -74,3 +79,27 @@ def test_processes_that_ask_at_once_get_different_domains(monkeypatch):
 def test_it_needs_no_ros():
     code = "import sys, samg_ros.ros.environment; sys.exit('rclpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_processes_among_themselves_listen_on_the_loopback_address() -> None:
+    (profile,) = dds_environment({}, local=True).values()
+    assert "<address>127.0.0.1</address>" in Path(profile).read_text()
+
+
+def test_segments_of_the_dead_are_removed_and_no_others(tmp_path: Path) -> None:
+    names = {
+        kind: f"fastdds_{number:016x}" for number, kind in enumerate(("dead", "alive", "new"))
+    }
+    for name in names.values():
+        (tmp_path / name).write_bytes(b"segment")
+        (tmp_path / f"{name}_el").touch()
+    (tmp_path / "fastdds_port7412_el").touch()
+    later = time.time() + 2 * YOUNG_S
+    os.utime(tmp_path / f"{names['new']}_el", (later, later))
+    with (tmp_path / f"{names['alive']}_el").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert clear_shared_memory(tmp_path, now_s=later) == 1
+    left = {path.name for path in tmp_path.iterdir()}
+    kept = {n for kind in ("alive", "new") for n in (names[kind], f"{names[kind]}_el")}
+    assert left == kept | {"fastdds_port7412_el"}
+    assert clear_shared_memory(tmp_path / "nowhere") == 0
