@@ -7,23 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_spec import SPEC
 
 from policies.limits import Trust, UrdfLimits, limits_of, load_urdf, read_urdf
 from samg_ros.errors import ConfigError
-from samg_ros.robot import PolicySpec
 
-SPEC = PolicySpec(
-    task="toy",
-    camera="top",
-    image_size=96,
-    frame_stack=2,
-    joint_names=("a", "b", "c"),
-    actuated_joints=("a", "b"),
-    command_mode="position",
-    command_low=(-1.0, 0.0),
-    command_high=(1.0, 4.0),
-    control_dt_s=0.02,
-)
 URDF = """<?xml version="1.0"?>
 <robot name="toy">
   <joint name="base" type="fixed"/>

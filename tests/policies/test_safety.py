@@ -8,24 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from toy_spec import SPEC
 
 from policies.limits import Trust, UrdfLimits, limits_of
 from policies.safety import CommandGuard
 from samg_ros.errors import ConfigError, ImplausibleStateError, UnsafeActionError
 from samg_ros.robot import WIDEST, PolicySpec
 
-SPEC = PolicySpec(
-    task="toy",
-    camera="top",
-    image_size=96,
-    frame_stack=2,
-    joint_names=("a", "b", "c"),
-    actuated_joints=("a", "b"),
-    command_mode="position",
-    command_low=(-1.0, 0.0),
-    command_high=(1.0, 4.0),
-    control_dt_s=0.02,
-)
 EFFORT = replace(SPEC, command_mode="effort")
 SLOW = Trust(max_rate=10.0)
 MIDDLE = {"a": 0.0, "b": 2.0}

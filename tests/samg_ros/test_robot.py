@@ -6,22 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from toy_spec import SPEC
 
 from samg_ros.errors import ConfigError
-from samg_ros.robot import PolicySpec
-
-SPEC = PolicySpec(
-    task="toy",
-    camera="top",
-    image_size=96,
-    frame_stack=2,
-    joint_names=("a", "b", "c"),
-    actuated_joints=("a", "b"),
-    command_mode="position",
-    command_low=(-1.0, 0.0),
-    command_high=(1.0, 4.0),
-    control_dt_s=0.02,
-)
 
 
 @pytest.mark.parametrize(
