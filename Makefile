@@ -1,6 +1,7 @@
 # make demo      the whole loop in simulation; options: make demo ARGS="--episodes 1"
 # make test      linters, types and the tests, but for those marked slow
 # make test-all  all of them: every contract on all tasks, whole trainings
+# make fuzz      mutated files, texts and messages for ten minutes; ARGS="--seconds 60 bags"
 # make lint      linters and types
 # make clean     removes what these made, but neither runs/ nor the fetched weights
 #
@@ -14,7 +15,7 @@ VENV ?= .venv$(if $(ROS_DISTRO),-$(ROS_DISTRO))
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-all lint weights clean
+.PHONY: help setup demo test test-all fuzz lint weights clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -39,6 +40,9 @@ test: lint weights
 
 test-all: lint weights
 	$(PYTEST) $(ARGS)
+
+fuzz: weights
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

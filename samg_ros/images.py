@@ -39,6 +39,7 @@ class Encoding:
     to_rgb: int | None
 
 
+NO_PICTURE = "not a whole picture of a known format (PNG, JPEG, TIFF, WebP, BMP and the like)"
 MOST_PIXELS = 64_000_000
 """Of a picture in a file or a compressed message; 192 MB once it is decoded."""
 
@@ -169,9 +170,11 @@ def size_of(source: bytes | Path) -> tuple[int, int] | None:
 
 
 def check_size(source: bytes | Path) -> None:
-    """:raises ImageError: a picture of more than :data:`MOST_PIXELS`, by its header."""
+    """:raises ImageError: by its header no picture, or one of more than :data:`MOST_PIXELS`."""
     size = size_of(source)
-    if size is not None and size[0] * size[1] > MOST_PIXELS:
+    if size is None:
+        raise ImageError(NO_PICTURE)
+    if size[0] * size[1] > MOST_PIXELS:
         raise ImageError(
             f"the picture has {size[0]}x{size[1]} pixels; at most {MOST_PIXELS:,} are read: make "
             "it smaller"
@@ -189,9 +192,7 @@ def _decoded(data: bytes, flags: int) -> np.ndarray:
         kept = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
         if kept is not None and kept.dtype.kind == "f":
             raise ImageError(f"the picture's pixels are {kept.dtype}; save it with 8 or 16 bits")
-        raise ImageError(
-            "not a whole picture of a known format (PNG, JPEG, TIFF, WebP, BMP and the like)"
-        )
+        raise ImageError(NO_PICTURE)
     return pixels
 
 

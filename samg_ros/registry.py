@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from samg_ros.errors import ConfigError
+from samg_ros.errors import ConfigError, quoted
 
 T = TypeVar("T", bound=Callable)
 
@@ -52,7 +52,7 @@ class Registry(Generic[T]):
         self._load()
         if name not in self._entries:
             choices = ", ".join(self.names())
-            raise ConfigError(f"unknown {self.kind} {name!r}; choose one of: {choices}")
+            raise ConfigError(f"unknown {self.kind} {quoted(name)}; choose one of: {choices}")
         return self._entries[name]
 
     def _load(self) -> None:

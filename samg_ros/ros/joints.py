@@ -27,6 +27,8 @@ _FIELDS: dict[CommandMode, str] = {
 }
 MOST_JOINTS = 1024
 """Of one message: a longer one is refused before it is looked at."""
+FARTHEST = 1e30
+"""rad or m; what lies beyond is no position, and NaN is none either."""
 MOST_PUBLISHERS = 64
 """Sets of joints that messages may name: a robot has a few."""
 
@@ -153,8 +155,10 @@ class JointHistory:
             name = msg.name[part.last]
             raise ConfigError(f"joint_states lacks the position of {quoted(name)}")
         positions = np.asarray(msg.position, np.float64)[part.columns]
-        if not np.isfinite(positions).all():
-            wrong = self._names[part.wanted[int(np.argmin(np.isfinite(positions)))]]
+        # What policies see are float32, in which far too large a number is infinite.
+        fine = np.abs(positions) < FARTHEST
+        if not fine.all():
+            wrong = self._names[part.wanted[int(np.argmin(fine))]]
             raise ConfigError(f"joint_states has no finite position of {wrong}")
         if stamp_ns < part.newest - self._tolerance_ns:
             for other in self._parts.values():

@@ -144,7 +144,10 @@ def _check(file: Path) -> None:
     size = size_of(file)
     if size is None or not cv2.haveImageReader(str(file)):
         raise ImageError(_unreadable("picture", file))
-    check_size(file)
+    try:
+        check_size(file)
+    except ImageError as error:
+        raise ImageError(f"the background picture {file}: {error}") from error
     if min(size) < _LEAST_SIDE or max(size) > _LONGEST_SHAPE * min(size):
         raise ImageError(
             f"the background picture {file} is {size[0]}x{size[1]}: it needs {_LEAST_SIDE} pixels "
@@ -160,7 +163,7 @@ class _Picture:
     """A still seen through a window that swings about its middle."""
 
     def __init__(self, file: Path, phase: np.ndarray) -> None:
-        check_size(file)
+        _check(file)
         bgr = cv2.imread(str(file), cv2.IMREAD_COLOR)
         if bgr is None:
             raise ImageError(_unreadable("picture", file))

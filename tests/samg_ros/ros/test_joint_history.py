@@ -108,6 +108,7 @@ class TestParts:
         (JointState(name=["b", "a"], position=[1.0]), "lacks the position of 'a'"),
         (JointState(name=["a"], velocity=[1.0]), "lacks the position of 'a'"),
         (JointState(name=["a"], position=[float("nan")]), "no finite position of a"),
+        (JointState(name=["a"], position=[1e39]), "no finite position of a"),  # as float32
         (JointState(name=["a"] * (MOST_JOINTS + 1)), "names 1025 joints"),
     ],
 )
