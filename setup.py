@@ -78,7 +78,7 @@ setup(
     maintainer_email="samg-ros@users.noreply.github.com",
     python_requires=">=3.10",
     packages=find_packages(include=["samg_ros*", "sim_bridge*", "policies*"]),
-    package_data={"": ["*.npz", "references/*.npz", "*.safetensors", "*.json", "py.typed"]},
+    package_data={"": ["*.npz", "references/*.npz", "*.safetensors", "py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (SHARE, ["package.xml"]),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, TypeVar, get_type_hints
 
-from samg_ros.errors import ConfigError
+from samg_ros.errors import ConfigError, quoted
 
 T = TypeVar("T")
 _KEY = "samg_parameter"
+_TYPES: dict[Any, type] = {int: Integral, float: Real, str: str, bool: bool}
+_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,25 @@ class Parameter:
         return f"{self.help} ({'; '.join(notes)})" if notes else self.help
 
     def check(self, value: Any) -> None:
-        """:raises ConfigError: ``value`` is out of range or not among the choices."""
+        """:raises ConfigError: ``value`` is of another type, out of range, or not a choice."""
+        wanted = _TYPES.get(self.type)
+        if wanted and (
+            not isinstance(value, wanted) or (isinstance(value, bool) and self.type is not bool)
+        ):
+            raise ConfigError(f"{self.name} is {quoted(value)}; it must be {_NAMES[self.type]}")
         if self.choices and value not in self.choices:
             choices = ", ".join(self.choices)
             raise ConfigError(f"{self.name} is {value!r}; choose one of: {choices}")
         too_low = self.low is not None and not value >= self.low
         too_high = self.high is not None and not value <= self.high
         if too_low or too_high:
-            bounds = f"{_bound(self.low)} to {_bound(self.high)}"
-            raise ConfigError(f"{self.name} is {value}; it must be within {bounds} {self.unit}")
+            bounds = f"within {_bound(self.low)} to {_bound(self.high)}"
+            if self.high is None:
+                bounds = f"at least {_bound(self.low)}"
+            elif self.low is None:
+                bounds = f"at most {_bound(self.high)}"
+            told = f"{self.name} is {value}; it must be {bounds} {self.unit}"
+            raise ConfigError(told.rstrip())
 
 
 def parameter(default: Any, help: str, **about: Any) -> Any:

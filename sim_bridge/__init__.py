@@ -67,15 +67,21 @@ class _WithGymnasium(MetaPathFinder):
     Importing it here would take half of the time of every command that needs no environment.
     """
 
+    _looks = False
+
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != "gymnasium":
+        if name != "gymnasium" or self._looks:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        self._looks = True  # the question below comes here again
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._looks = False
         if spec is not None and spec.loader is not None:
             load = spec.loader.exec_module
 
             def load_and_register(module: Any) -> None:
+                sys.meta_path.remove(self)
                 load(module)
                 _register()
 

@@ -164,12 +164,13 @@ class StudentPolicy:
         :raises ImageError: malformed image. :raises ConfigError: wrong number of joints.
         """
         frame = self.preprocessing.frame(observation.image)
-        position = self.preprocessing.joints(observation.joints)
+        present = np.asarray(observation.joints, np.float32)
+        position = self.preprocessing.joints(present)
         images, joints = self._images.push(frame), self._joints.push(position[None])
         with torch.inference_mode(), single_thread():
             batch = torch.from_numpy(images)[None], torch.from_numpy(joints)[None]
             action = self.network(*batch)[0].numpy()
-        return self._offsets.action(action, observation.joints) if self._offsets else action
+        return self._offsets.action(action, present) if self._offsets else action
 
 
 @policies.register("student")

@@ -194,7 +194,8 @@ class Masker:
             return next(iter(self._finders.values()))
         if camera not in self._finders:
             which = "no camera is named" if camera is None else f"there is no camera {camera!r}"
-            raise ConfigError(f"{which}; whose picture is it? One of: {', '.join(self._finders)}")
+            known = ", ".join(self._finders) or "the only one has no name: leave 'camera' out"
+            raise ConfigError(f"{which}; whose picture is it? One of: {known}")
         return self._finders[camera]
 
     def _key(self, frame: CameraFrame) -> tuple:

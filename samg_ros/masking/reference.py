@@ -71,6 +71,10 @@ class View:
         parts: int = PART_POINTS,
     ) -> View:
         """As :meth:`Reference.from_masks`."""
+        if not isinstance(masks, Mapping):
+            raise InvalidReferenceError('masks are given by target, such as {"cup": mask}')
+        if not isinstance(parts, int) or parts < 0:
+            raise InvalidReferenceError(f"parts is {parts!r}; it must be a whole number from 0 on")
         given = points or {}
         unknown = [name for name in given if name not in masks]
         if unknown:
@@ -82,8 +86,18 @@ class View:
             mask = np.asarray(values)
             if mask.dtype.kind in "iu":  # as picture files have them
                 mask = mask != 0
+            if mask.ndim != 2:
+                raise InvalidReferenceError(
+                    f"the mask of target {quoted(name, 40)} is {list(mask.shape)}; give one value "
+                    "for each pixel, [height, width]"
+                )
             if name in given:
-                at = np.asarray(given[name], np.float32)
+                try:
+                    at = np.asarray(given[name], np.float32)
+                except (TypeError, ValueError) as error:
+                    raise InvalidReferenceError(
+                        f"the points of target {quoted(name, 40)} are no numbers: {error}"
+                    ) from error
             else:
                 at = part_points(mask, parts) if mask.dtype == bool and mask.any() else _NO_POINTS
             targets.append(Target(name, mask, at))
@@ -145,7 +159,7 @@ class Reference:
             for t, target in enumerate(view.targets):
                 arrays[f"mask_{v}_{t}"] = np.packbits(target.mask, axis=1)
                 arrays[f"points_{v}_{t}"] = target.points.astype(np.float32)
-        with replacing(Path(path)) as temporary:
+        with replacing(Path(path).expanduser()) as temporary:
             with temporary.open("wb") as file:
                 np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
             self.load(temporary)
@@ -157,8 +171,9 @@ class Reference:
         :param path: a ``.npz``, or the name of a task whose reference ships.
         :raises InvalidReferenceError: missing, truncated, of another format, or inconsistent.
         """
-        shipped = shipped_reference(str(path))
-        path = shipped if shipped.is_file() and not Path(path).exists() else path
+        path = Path(path).expanduser()
+        if not path.exists() and not path.suffix:
+            path = find_reference(str(path))
         try:
             arrays = read_arrays(Path(path))
             header = json.loads(str(arrays["header"]))

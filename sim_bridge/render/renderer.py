@@ -192,9 +192,28 @@ class TaskRenderer:
             raise SimulationError(f"unknown camera {camera!r}; choose one of: {choices}")
 
 
+class _Process:
+    """``was_forked``: after a context of OpenGL had been made, which no fork survives."""
+
+    has_rendered = was_forked = False
+
+
+def _after_fork() -> None:
+    _Process.was_forked = _Process.has_rendered
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def _make_renderer(
     model: mujoco.MjModel, height: int, width: int, shadows: bool
 ) -> mujoco.Renderer:
+    if _Process.was_forked:
+        raise SimulationError(
+            "this process was forked from one that had rendered, and OpenGL hangs then: start "
+            "workers by 'spawn', as sim_bridge.make_vector does (gymnasium's own vectors: "
+            'vector_kwargs={"context": "spawn"})'
+        )
     if min(height, width) < 1:
         raise SimulationError(f"image size must be positive, got {height} rows x {width} columns")
     # The model's default buffer limits the size (dm_control: 640x480) or wastes memory (Adroit).
@@ -202,6 +221,7 @@ def _make_renderer(
     if not shadows:
         model.vis.quality.shadowsize = 0
         model.vis.quality.offsamples = 0
+    _Process.has_rendered = True
     try:
         renderer = mujoco.Renderer(model, height, width)
     except Exception as error:  # each backend raises its own kind

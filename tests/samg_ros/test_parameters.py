@@ -94,7 +94,7 @@ class TestChecking:
             ({"heat": 301}, "heat is 301; it must be within 30 to 300 deg C"),
             ({"heat": float("nan")}, "heat is nan"),
             ({"heat": float("inf")}, "heat is inf"),
-            ({"loaves": 0}, "loaves is 0; it must be within 1 to any"),
+            ({"loaves": 0}, "loaves is 0; it must be at least 1"),
             ({"crust": "burnt"}, "crust is 'burnt'; choose one of: soft, crisp"),
             ({"crust": ""}, "crust is ''; choose one of"),
         ],

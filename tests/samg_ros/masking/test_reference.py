@@ -287,3 +287,18 @@ def test_a_header_that_is_deep_is_no_reference(tmp_path: Path) -> None:
     np.savez_compressed(path, header=np.array("[" * 100_000))
     with pytest.raises(InvalidReferenceError, match="not a readable reference"):
         Reference.load(path)
+
+
+@pytest.mark.parametrize(
+    ("masks", "more", "reason"),
+    [
+        ({"cup": np.ones((8, 8, 3))}, {}, r"is \[8, 8, 3\]; give one value for each pixel"),
+        (np.ones((8, 8), bool), {}, "masks are given by target"),
+        ({"cup": np.ones((8, 8), bool)}, {"points": {"cup": "x"}}, "are no numbers"),
+        ({"cup": np.ones((8, 8), bool)}, {"parts": -1}, "parts is -1"),
+        ({"cup": np.ones((8, 8), bool)}, {"parts": 2.5}, "parts is 2.5"),
+    ],
+)
+def test_what_makes_no_reference_is_told(masks: dict, more: dict, reason: str) -> None:
+    with pytest.raises(InvalidReferenceError, match=reason):
+        Reference.from_masks(np.zeros((8, 8, 3), np.uint8), masks, **more)

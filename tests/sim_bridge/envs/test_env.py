@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -275,3 +276,32 @@ def test_stable_baselines3_learns_from_it() -> None:
 
 def test_the_class_is_at_the_front_door() -> None:
     assert sim_bridge.SamgEnv is SamgEnv
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"size": "a"}, "size is 'a'; it must be a whole number"),
+        ({"perturb": None}, "must be text"),
+    ],
+)
+def test_an_option_of_another_type_is_told(options: dict, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        sim_bridge.make("cartpole_swingup", **options)
+
+
+def test_a_fork_of_a_process_that_has_rendered_is_refused() -> None:
+    sim_bridge.make("cartpole_swingup", size=16, camera_size=16).close()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            sim_bridge.make("cartpole_swingup", size=16, camera_size=16)
+        except SimulationError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        assert "start workers by 'spawn'" in told.read()
+    os.waitpid(child, 0)
