@@ -7,6 +7,7 @@ from a bag.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from dataclasses import dataclass
@@ -162,11 +163,24 @@ def size_of(source: bytes | Path) -> tuple[int, int] | None:
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None  # our own limit is told in our own words
-    try:
-        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
-            return image.size
-    except Exception:  # of whatever reads that format's header
-        return None
+    file = source if isinstance(source, Path) else io.BytesIO(source)
+    # Whatever reads a damaged header raises what it likes.
+    with contextlib.suppress(Exception), Image.open(file) as image:
+        return image.size
+    with contextlib.suppress(Exception):
+        return _tiff_size(source)
+    return None
+
+
+def _tiff_size(source: bytes | Path) -> tuple[int, int]:
+    """Of a TIFF whose pixels Pillow has no name for, such as three floats each."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as file:
+        tags = ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+    return int(tags[256]), int(tags[257])
 
 
 def check_size(source: bytes | Path) -> None:
