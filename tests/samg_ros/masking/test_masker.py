@@ -368,7 +368,7 @@ class TestLoading:
         [
             ("nothing", {}, "no reference 'nothing': neither a file nor one of adroit_door"),
             ("walker_walk", {"devise": "cpu"}, "no option 'devise' of the masker; choose of: met"),
-            ("walker_walk", {"threads": "2"}, "an option of the masker has a value of another"),
+            ("walker_walk", {"threads": "2"}, "threads is '2'; it must be a whole number"),
             ("walker_walk", {"method": "good"}, "method is 'good'; choose one of: best, paper"),
             (3, {}, "the reference is a int; give a Reference"),
             ({}, {}, "no camera; give at least one reference"),
